@@ -237,6 +237,31 @@ def test_a_peer_that_refuses_calls_is_not_coming(files: dict[str, TlsFiles]) -> 
     run(work())
 
 
+def test_a_peer_that_is_to_be_called_for_the_first_time_when_it_is_its_turn_is_coming(
+    files: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps it waiting is this process, which shakes hands with many; who has refused a call is not coming."""
+    monkeypatch.setattr(handshakes, "TURN_S", 2 * WAIT_S)
+
+    async def work() -> None:
+        async with network(files) as net:
+            one = await net.start(A)
+            with socket.create_server(("127.0.0.1", 0)) as gone:
+                net.ports[B] = gone.getsockname()[1]
+            for is_coming in (True, False):
+                async with AsyncExitStack() as stack:
+                    for _ in range(handshakes.AT_ONCE):
+                        await stack.enter_async_context(one._turns.turn())
+                    await one.send(B, message(1))
+                    await asyncio.sleep(0.2)
+                    assert one.is_coming(B) == is_coming
+                    assert not one.is_reachable(B)
+                await asyncio.sleep(0.1)
+                assert not one.is_coming(B)
+
+    run(work())
+
+
 def test_closing_ends_the_inbox_and_silences_send(files: dict[str, TlsFiles]) -> None:
     async def work() -> None:
         async with network(files) as net:

@@ -12,6 +12,9 @@ of a node whose certificate was revoked, or has run out, is cut off.
 A line that breaks is dialled again at once, unless its peer sleeps (``is_asleep``): then only when there is something
 to say, since the call would wake it.
 
+A line on which the peer says nothing, though it is asked, does not count (``line_pulse``): where another stands, that
+one is spoken on. It is not cut off: it may go on.
+
 Messages may be lost: those in flight when a line breaks, and the oldest when a peer stays away for long.
 """
 
@@ -22,12 +25,14 @@ import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from qanat.adapters.awaited import task_beside
 from qanat.adapters.handshakes import Turns
+from qanat.adapters.line_pulse import LinePulse, LinePulses
 from qanat.adapters.living_tls import LOOK_PERIOD_S, LivingTls
 from qanat.adapters.machine_faults import not_listening
 from qanat.adapters.stream_server import StreamServer
@@ -92,6 +97,7 @@ class TlsTransport:
         self._answered: set[asyncio.StreamWriter] = set()
         """Callers to whom something was said on their line: they are dialled when it ends."""
         self._standing: dict[asyncio.StreamWriter, PeerCertificate] = {}
+        self._pulses = LinePulses(time.monotonic)
         self._looking: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[tuple[NodeId, Message] | None] = asyncio.Queue(QUEUE_MESSAGES)
@@ -152,29 +158,36 @@ class TlsTransport:
             yield item
 
     def is_reachable(self, peer: NodeId, /) -> bool:
-        """Return whether a line with ``peer`` stands. One that nobody has tried yet counts as long as it has an
-        address."""
-        if peer in self._callers or peer == self.local:
+        """Return whether a line with ``peer`` stands on which it is heard. One that nobody has tried yet counts as long
+        as it has an address."""
+        if peer == self.local or self._hears_caller(peer):
             return True
         line = self._lines.get(peer)
-        return self._addresses(peer) is not None if line is None else line.is_up
+        if line is None:
+            return peer not in self._callers and self._addresses(peer) is not None
+        return line.is_heard
 
     def is_coming(self, peer: NodeId, /) -> bool:
-        """Return whether a line with ``peer`` stands, or is being made for the first time and its machine has taken the
-        call: its process may be opened by it. One call that is kept waiting for CONNECT_TIMEOUT_S in vain is the last
-        that counts, until a line has stood."""
-        if peer in self._callers:
+        """Return whether a line with ``peer`` stands on which it is heard, or is being made for the first time: it
+        waits for its turn, or the peer's machine has taken the call, by which its process may be opened. One call that
+        is kept waiting for CONNECT_TIMEOUT_S in vain is the last that counts, until a line has stood."""
+        if self._hears_caller(peer):
             return True
         line = self._lines.get(peer)
-        return line is not None and (line.is_up or line.is_coming)
+        return line is not None and (line.is_heard or line.is_coming)
+
+    def _hears_caller(self, peer: NodeId) -> bool:
+        caller = self._callers.get(peer)
+        return caller is not None and not self._pulses.of(caller).is_lost
 
     def _put(self, peer: NodeId, frame: bytes) -> None:
-        """Say something on the line that stands, the own one first, or on one to be dialled."""
+        """Say something on the line that stands and is heard, the own one first, or on one to be dialled."""
         line, caller = self._lines.get(peer), self._caller_with_room(peer)
-        if caller is None or (line is not None and line.is_up):
+        is_own = line is not None and line.is_up and (line.is_heard or not self._hears_caller(peer))
+        if caller is None or is_own:
             self._line_to(peer).put(frame)
         else:
-            caller.write(frame)
+            self._pulses.of(caller).say(frame)
             self._answered.add(caller)
 
     def _caller_with_room(self, peer: NodeId) -> asyncio.StreamWriter | None:
@@ -192,6 +205,7 @@ class TlsTransport:
                 lambda: self._addresses(peer),
                 context,
                 self._standing,
+                self._pulses,
                 self._turns,
                 is_asleep=lambda: self._is_asleep(peer),
                 has_called=lambda: self._caller_with_room(peer) is not None,
@@ -209,7 +223,9 @@ class TlsTransport:
             self._put(peer, frame)
 
     def _look(self) -> None:
-        """Take up new certificate files, and cut off what stands by a certificate that does not count any more."""
+        """Take up new certificate files, cut off what stands by a certificate that does not count any more, and ask
+        who has long said nothing."""
+        self._pulses.look(again_in_s=LOOK_PERIOD_S)
         self._tls.look()
         for writer, certificate in list(self._standing.items()):
             if self._tls.has_ended(certificate):
@@ -239,17 +255,20 @@ class TlsTransport:
             old.transport.abort()
             if old in self._answered:
                 self._answered.add(writer)
+        frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
+        pulse = self._pulses.begin(writer, frames)
         self._callers[node] = writer
         self._standing[writer] = certificate
         try:
             notice_dead_peer(writer)
             self._say_what_waits(node)
-            await _hear_all(reader, lambda message: self._inbox.put((node, message)))
+            await _hear_all(frames, pulse, lambda message: self._inbox.put((node, message)))
         except FrameError as fault:
             _log.warning("%s: %s sent what is no message: %s", self.local, node, fault)
         finally:
             writer.transport.abort()
             del self._standing[writer]
+            self._pulses.end(writer)
             was_answered = writer in self._answered
             self._answered.discard(writer)
             if self._callers.get(node) is writer:
@@ -280,6 +299,7 @@ class _Line:
         address: Callable[[], Address | None],
         context: ssl.SSLContext,
         standing: dict[asyncio.StreamWriter, PeerCertificate],
+        pulses: LinePulses,
         turns: Turns,
         *,
         is_asleep: Callable[[], bool],
@@ -295,9 +315,13 @@ class _Line:
         self._on_given_up = on_given_up
         self.is_up = False
         self.is_coming = False
-        """Whether the peer's machine has taken a call, and nothing speaks against its process taking it up soon."""
+        """Whether a call waits for its turn or the peer's machine has taken it, and nothing speaks against the peer's
+        process taking it up soon."""
         self._was_kept_waiting = False
+        self._has_called_peer = False
         self._standing = standing
+        self._pulses = pulses
+        self._pulse: LinePulse | None = None
         self._turns = turns
         self._peer = peer
         self._address = address
@@ -305,6 +329,11 @@ class _Line:
         self._queue: deque[bytes] = deque(maxlen=QUEUE_MESSAGES)
         self._wake = asyncio.Event()
         self.task = task_beside(self._keep_up(), name=f"line to {peer}")
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the line stands, and the peer says something where that is to be expected."""
+        return self.is_up and self._pulse is not None and not self._pulse.is_lost
 
     def put(self, frame: bytes) -> None:
         """Queue a frame; when the queue is full the oldest is lost."""
@@ -339,7 +368,10 @@ class _Line:
         address = self._address()
         if address is None:
             raise ConnectionError("its address is not known")
+        self.is_coming = not self._has_called_peer  # what keeps it waiting is this process
+        self._has_called_peer = True
         async with self._turns.turn(), asyncio.timeout(CONNECT_TIMEOUT_S):
+            self.is_coming = False
             if self._has_called():
                 return None
             connection = await _connect(*address)
@@ -360,7 +392,9 @@ class _Line:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what is queued, and hear what the peer says, until it hangs up."""
-        hung_up = asyncio.get_running_loop().create_task(self._hear_until_end(reader))
+        frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
+        pulse = self._pulse = self._pulses.begin(writer, frames)
+        hung_up = asyncio.get_running_loop().create_task(self._hear_until_end(frames, pulse))
         hung_up.add_done_callback(lambda _: self._wake.set())
         self.is_up = True
         if (certificate := peer_certificate(writer.get_extra_info("ssl_object"))) is not None:
@@ -369,30 +403,34 @@ class _Line:
             while not hung_up.done():
                 self._wake.clear()
                 while self._queue and not hung_up.done():
-                    writer.write(self._queue.popleft())
+                    pulse.say(self._queue.popleft())
                     async with asyncio.timeout(SEND_TIMEOUT_S):
                         await writer.drain()
                 if not hung_up.done():
                     await self._wake.wait()
         finally:
-            self.is_up = False
+            self.is_up, self._pulse = False, None
             self._standing.pop(writer, None)
+            self._pulses.end(writer)
             hung_up.cancel()
             writer.transport.abort()
 
-    async def _hear_until_end(self, reader: asyncio.StreamReader) -> None:
+    async def _hear_until_end(self, frames: FrameReader, pulse: LinePulse) -> None:
         try:
-            await _hear_all(reader, self._hear)
+            await _hear_all(frames, pulse, self._hear)
         except FrameError as fault:
             _log.warning("%s answered what is no message: %s", self._peer, fault)
 
 
-async def _hear_all(reader: asyncio.StreamReader, hear: Callable[[Message], Awaitable[None]]) -> None:
+async def _hear_all(frames: FrameReader, pulse: LinePulse, hear: Callable[[Message], Awaitable[None]]) -> None:
     """Take messages until the peer closes or breaks the connection; raises FrameError for what is none."""
-    frames = FrameReader(reader, max_frame_bytes=MAX_MESSAGE_BYTES)
     with contextlib.suppress(ChannelClosed):
         while True:
-            await hear(decode_message(await frames.next_frame()))
+            frame = await frames.next_frame()
+            if pulse.hears_message(frame):
+                pulse.is_taking_in = True
+                await hear(decode_message(frame))
+                pulse.is_taking_in = False
 
 
 async def _connect(host: str, port: int) -> socket.socket:

@@ -44,6 +44,7 @@ class EventKind(enum.StrEnum):
     KEYS_REFUSED = "keys-refused"
     KEYS_REPEATED = "keys-repeated"
     RELAY_FAILED = "relay-failed"
+    VERDICTS_CAME_ROUND = "verdicts-came-round"
     KEYS_VOIDED = "keys-voided"
     STOCK_EXPIRED = "stock-expired"
     STORE_RESTORED = "store-restored"

@@ -20,6 +20,10 @@ MESSAGE_FRAME = 0x40
 LONG_MESSAGE_FRAME = 0x41
 """Frame kind of a message without a body whose fields are too long for a header: they are the frame's body, in the
 same spelling. The routes of a large network are such."""
+PULSE_QUESTION_FRAME = 0x42
+PULSE_ANSWER_FRAME = 0x43
+"""Frame kinds of no message: whether the other end of a line hears, and that it does. They have neither header nor
+body, and who reads a line answers them by himself."""
 MANY_ROWS = 100
 """Fields with longer lists are likely too long for a header."""
 

@@ -218,7 +218,8 @@ class Conversation:
             case SessionRefused():
                 await self._sessions.on_refused(heard.sender, word)
             case RelayDelivered() | RelayFailed():
-                self._relay.on_verdict(heard.sender, word)
+                await self._relay.on_verdict(heard.sender, word)
+                await self._hops.on_verdict(heard, word)
             case RelayVoid():
                 await self._hops.on_void(heard, word)
             case RelayVoided():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from qanat.ground.identifiers import Epoch, EventId, MessageId, NodeId, uuid4_from
 from qanat.ground.messages import Message
-from qanat.ground.ports import Entropy, Transport
+from qanat.ground.ports import Clock, Entropy, Transport
 from qanat.key_management.codec import encode_word
 from qanat.key_management.wire import Word
 
@@ -20,6 +21,8 @@ class Courier:
     is_awake: a site that sleeps is opened by whatever is said to it, so what can wait is not said to it.
     is_opening: a site that sleeps or is being opened, and so needs some time before it answers.
     num_opened: how many sites beside this one have been opened so far; while that grows, the next one's turn comes.
+    just_opened_s: so long after it was seen asleep or being opened, a site is still coming up, by ``clock``: it has
+    forty peers to shake hands with, in a process that opens others. Without a clock none is.
     """
 
     def __init__(
@@ -31,12 +34,17 @@ class Courier:
         is_awake: Callable[[NodeId], bool] = lambda _: True,
         is_opening: Callable[[NodeId], bool] = lambda _: False,
         num_opened: Callable[[], int] = lambda: 0,
+        clock: Clock | None = None,
+        just_opened_s: float = 0.0,
     ) -> None:
         self._transport = transport
         self._entropy = entropy
         self.epoch = epoch
         self.is_awake = is_awake
-        self.is_opening = is_opening
+        self._is_opening = is_opening
+        self._clock = clock
+        self._just_opened_s = just_opened_s
+        self._seen_opening_s: dict[NodeId, float] = {}
         self.num_opened = num_opened
         self.unreached: tuple[NodeId, ...] = ()
         """Who could not be reached at the last two times that it was looked."""
@@ -60,9 +68,27 @@ class Courier:
     def _is_out(self, peer: NodeId) -> bool:
         return not self.is_reachable(peer) and not self.is_coming(peer) and self.is_awake(peer)
 
+    def is_opening(self, peer: NodeId) -> bool:
+        """Return whether a peer sleeps or is being opened."""
+        is_opening = self._is_opening(peer)
+        if is_opening and self._clock is not None:
+            self._seen_opening_s[peer] = self._clock.monotonic_s()
+        return is_opening
+
+    def look_who_sleeps(self, peers: Iterable[NodeId]) -> None:
+        """Note which of these peers sleep or are being opened. Called now and then, it is known of each when it was
+        opened."""
+        for peer in peers:
+            self.is_opening(peer)
+
     def is_coming(self, peer: NodeId) -> bool:
         """Return whether a peer that has not answered yet may be just coming up, so that it is worth waiting for."""
-        return self.is_opening(peer) or self._transport.is_coming(peer)
+        return self.is_opening(peer) or self._was_just_opened(peer) or self._transport.is_coming(peer)
+
+    def _was_just_opened(self, peer: NodeId) -> bool:
+        if self._clock is None:
+            return False
+        return self._clock.monotonic_s() - self._seen_opening_s.get(peer, -math.inf) < self._just_opened_s
 
     async def send(self, peer: NodeId, word: Word, *, cause: EventId | None = None, body: bytes = b"") -> None:
         """Hand a word to the transport, which may lose, repeat or delay it."""

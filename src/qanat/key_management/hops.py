@@ -3,6 +3,9 @@
 A relay word is handled once. Whatever comes of it (the word to the next hop, or a verdict to the origin) is remembered,
 and said again when the same word comes again: so lost words are cured by repeating the first one, and no repeated word
 spends a bit. After a restart nothing is remembered, and the store refuses the bits: the origin hears of a failure.
+
+A verdict goes to its origin by the direct line. Where the origin seems not to hear that one, it goes the way back as
+well: each hop hands on what it hears from the hop after it. That is no weaker than the way itself: see ``verdicts``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from qanat.ground.events import EventKind
 from qanat.ground.identifiers import NodeId, RequestId, SaeId, SaePair, members_of
 from qanat.ground.key_ids import MAX_KEYS, KeyIds
 from qanat.ground.keys import BitRange, PoolId, SecretBytes, Selection, Use
+from qanat.ground.requirements import MAX_DISJOINT_ROUTES
 from qanat.key_management.accounts import relay_bits
 from qanat.key_management.context import Context, PoolShort
 from qanat.key_management.direct_keys import refuse_relay
@@ -53,6 +57,10 @@ ANSWERS_KEPT_S = 60.0
 """A relay's answer is kept so long. An origin gives a batch up after some seconds and never repeats it; a word that
 comes later than this finds its pads spent."""
 
+UNHEARD_KEPT_S = 30.0
+"""So long after an origin has repeated a word whose verdict it was told, verdicts to it go the way back as well, so
+that not every batch has to be repeated."""
+
 
 _ShareId: TypeAlias = tuple[str, int]
 """A relay and the number of the share."""
@@ -60,7 +68,10 @@ _ShareId: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """``peer``: to whom it is said. ``before``: the hop before this node, where the way back begins."""
+
     peer: NodeId
+    before: NodeId
     word: Relay | RelayDelivered | RelayFailed
     body: bytes = b""
 
@@ -89,6 +100,8 @@ class RelayHops:
         self._quotas = Quotas(context)
         self._answers: dict[_ShareId, _Answer | None] = {}  # None: being handled, or waiting for other shares
         self._answered: deque[tuple[float, _ShareId]] = deque()
+        self._unheard_until_s: dict[NodeId, float] = {}
+        """Origins that have not heard a verdict by the direct line."""
         self._voided: dict[tuple[NodeId, str], None] = {}  # origin and relay
         self._assembly = Assembly(context.network.trusted_route)
 
@@ -101,13 +114,35 @@ class RelayHops:
         """Hand a batch on or keep it, and tell who must know; raises FrameError for a word that no peer may say."""
         check_shape(word, heard.body, sender=heard.sender, node=self._context.node)
         share = _share_id(word)
-        if share not in self._answers:
+        if is_new := share not in self._answers:
             self._answers[share] = None
             if (found := await self._answer(heard, word)) is not None:
                 self._answers[share] = found
             self._forget_answers(share)
         if answer := self._answers.get(share):
             await self._context.courier.send(answer.peer, answer.word, cause=heard.cause, body=answer.body)
+            if self._goes_back(answer, is_repeated=not is_new and heard.sender == answer.before):
+                await self._context.courier.send(answer.before, answer.word, cause=heard.cause)
+
+    async def on_verdict(self, heard: Heard, word: RelayDelivered | RelayFailed) -> None:
+        """Hand a verdict on that came by the way back, to the hop before this node; only the hop after it may say
+        one."""
+        for share in range(1, MAX_DISJOINT_ROUTES + 1):
+            answer = self._answers.get((word.relay_id, share))
+            if answer is not None and isinstance(answer.word, Relay) and answer.peer == heard.sender:
+                await self._context.courier.send(answer.before, word, cause=heard.cause)
+
+    def _goes_back(self, answer: _Answer, *, is_repeated: bool) -> bool:
+        """Return whether an answer is a verdict that is to go the way back as well: its origin cannot be reached, or
+        asks again for what it was told, or did so a while ago."""
+        origin, now_s = answer.peer, self._context.clock.monotonic_s()
+        if isinstance(answer.word, Relay) or answer.before == origin:
+            return False
+        if is_repeated:
+            self._unheard_until_s.pop(origin, None)
+            self._unheard_until_s[origin] = now_s + UNHEARD_KEPT_S
+            forget_oldest(self._unheard_until_s)
+        return now_s < self._unheard_until_s.get(origin, now_s) or not self._context.courier.is_reachable(origin)
 
     async def tick(self) -> None:
         """Forget shares whose fellows never came."""
@@ -160,6 +195,8 @@ class RelayHops:
             return self._failure(heard, word, fault, is_full=True)
         except _Silent as fault:
             return self._failure(heard, word, fault, silent=fault.node)
+        except _ComingUp as fault:
+            return self._failure(heard, word, fault, is_coming=True)
         except (KeyManagementError, PeerProtocolError, RequestError) as fault:
             return self._failure(heard, word, fault)
 
@@ -209,7 +246,7 @@ class RelayHops:
             request_id=word.request_id or RequestId(word.relay_id),
         )
         sealed, body = seal(replace(word, hop=word.hop + 1, link_id=spent.pool.link_id), keys, spent)
-        return _Answer(following, sealed, body)
+        return _Answer(following, word.route[word.hop - 1], sealed, body)
 
     def _last(self) -> Deadline:
         """Return until when a neighbour that comes up is waited for; most origins have given the batch up by then."""
@@ -230,10 +267,10 @@ class RelayHops:
         finally:
             for share in shares:
                 share.wipe()
-        delivered = _Answer(word.route[0], RelayDelivered(word.relay_id, check))
+        delivered = RelayDelivered(word.relay_id, check)
         for one in words:
-            self._answers[_share_id(one)] = delivered
-        return delivered
+            self._answers[_share_id(one)] = _Answer(one.route[0], one.route[-2], delivered)
+        return self._answers[_share_id(word)]
 
     async def _keep(self, words: Sequence[Relay], shares: Sequence[SecretBytes]) -> str:
         """Keep the keys for the slave, durable when this returns; return their check for the origin.
@@ -276,6 +313,7 @@ class RelayHops:
         short: tuple[PoolShortage, ...] = (),
         silent: NodeId | None = None,
         is_full: bool = False,
+        is_coming: bool = False,
     ) -> _Answer:
         self._context.recorder.record(
             EventKind.RELAY_FAILED,
@@ -287,8 +325,8 @@ class RelayHops:
         )
         # without the remedy: the master's node says its own, and a caller who hears two does not know which is right
         why = _explain(fault, with_remedy=False)
-        failed = RelayFailed(word.relay_id, self._context.node, why, short, silent, word.share, is_full)
-        return _Answer(word.route[0], failed)
+        failed = RelayFailed(word.relay_id, self._context.node, why, short, silent, word.share, is_full, is_coming)
+        return _Answer(word.route[0], word.route[word.hop - 1], failed)
 
 
 def _share_id(word: Relay) -> _ShareId:

@@ -77,6 +77,7 @@ class KeyManager:
         """``is_awake``: sites that sleep are greeted only when something depends on them. ``is_opening``: sites that
         sleep or are being opened are given time before they count as silent, as long as ``num_opened`` grows."""
         self.node = node
+        settings = settings or KeyManagerSettings()
         contacts = None
         if network.site(node).kind == "satellite":
             transport = contacts = InContactOnly(transport, clock=clock, tasks=tasks)
@@ -101,10 +102,12 @@ class KeyManager:
                 is_awake=is_awake,
                 is_opening=is_opening,
                 num_opened=num_opened,
+                clock=clock,
+                just_opened_s=settings.wake_patience_s + settings.tick_s,  # it is looked at once a tick
             ),
             links=Links(node=node, network=network, modules=modules),
             routes=RouteBook(node=node, network=network, tasks=tasks, clock=clock),
-            settings=settings or KeyManagerSettings(),
+            settings=settings,
         )
         self._controller_heard_s = clock.monotonic_s() + context.settings.announce_s  # it may come up with this one
         self._usage = Usage(clock)

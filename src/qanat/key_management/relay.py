@@ -35,6 +35,7 @@ from qanat.key_management.multipath import collusion_threshold
 from qanat.key_management.passed_over import PassedOver
 from qanat.key_management.pools import answers, opened, spend_for_hop
 from qanat.key_management.quotas import Quotas
+from qanat.key_management.verdicts import Carried, Verdicts, alarm_altered
 from qanat.key_management.vouching import Vouching
 from qanat.key_management.ways import Tried, Way, Ways, Wish
 from qanat.key_management.wire import PoolShortage, RelayDelivered, RelayFailed, RelayVoided, Routes
@@ -43,22 +44,15 @@ __all__ = ["RelayJob", "RelayOrigin"]
 
 RESENT_TIMES = 8
 """A batch is not sent more often again while it waits long for its verdict than at a few even steps."""
-
-
-@dataclass(slots=True)
-class _Carried:
-    """A batch on its way, whose verdict is awaited; ``topic`` wakes who waits for it."""
-
-    batch: Batch
-    topic: Topic
-    verdict: RelayDelivered | RelayFailed | None = None
+LOOK_AT_WAY = "look at the nodes of the route and the lines between them"
+ASK_AGAIN = "ask again in a moment, with the same request id where there is one"
 
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
     """Why a job's keys came to nothing, and on which ways (all of them, where nobody knows). ``is_unheard``: nobody
     has said what became of them; ``is_full``: as many keys of the pair wait at the far end as may; ``is_altered``: the
-    far end holds others than were sent."""
+    far end holds others than were sent; ``is_coming``: a node is just coming up."""
 
     ways: Routes
     node: NodeId
@@ -68,6 +62,7 @@ class _Lost:
     is_unheard: bool = False
     is_full: bool = False
     is_altered: bool = False
+    is_coming: bool = False
 
 
 class RelayOrigin:
@@ -79,11 +74,12 @@ class RelayOrigin:
         self._demands = demands
         self._quotas = Quotas(context)
         self._full: dict[SaePair, tuple[float, str]] = {}
-        self._carried: dict[str, _Carried] = {}
         self._under_way: Counter[SaePair] = Counter()
         self.ways = Ways(context)
         self._passed_over = PassedOver(context, demands, self.ways)
         self.doubts = Doubts(context)
+        self._verdicts = Verdicts(context, self.doubts)
+        self._carried = self._verdicts.carried
 
     @property
     def may_rest(self) -> bool:
@@ -108,18 +104,9 @@ class RelayOrigin:
             self._context.routes.rations.count(job.pair, -tried.counted_bits)
             raise
 
-    def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
-        """Hear how a batch fared. A verdict that nobody waits for came too late: that batch was destroyed."""
-        carried = self._carried.get(verdict.relay_id)
-        if carried is None or carried.verdict is not None:
-            return
-        if isinstance(verdict, RelayDelivered):
-            may_say = {carried.batch.target}
-        else:
-            may_say = {node for way in carried.batch.routes[verdict.share - 1 : verdict.share] for node in way[1:]}
-        if sender in may_say:
-            carried.verdict = verdict
-            self._context.tasks.notify(carried.topic)
+    async def on_verdict(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
+        """Hear how a batch fared, from its last node or by the way back."""
+        await self._verdicts.hear(sender, verdict)
 
     def on_voided(self, sender: NodeId, word: RelayVoided) -> None:
         """Hear that the far end has destroyed a batch in doubt."""
@@ -129,6 +116,7 @@ class RelayOrigin:
         """Go on destroying what is in doubt, and asking for key where a way is short."""
         await self.doubts.tick()
         await self._passed_over.tick()
+        self._verdicts.tick()
 
     # --- inside ---
 
@@ -139,6 +127,7 @@ class RelayOrigin:
         """
         wishes = [Wish(target, job.shares, job.hop_bits, job.max_hops, job.told.get(target)) for target in job.targets]
         why, tries_left = "", self._context.settings.relay_tries
+        remedy = LOOK_AT_WAY
         while tries_left:
             ways = [self.ways.choose(wish, tried) for wish in wishes]
             if self._is_too_late(job, ways, tried):
@@ -158,13 +147,14 @@ class RelayOrigin:
                 self._full[job.pair] = (until_s, f"{outcome.node}: {outcome.why}")
                 self._refuse_full(job.pair)
             why = f"{' - '.join(outcome.ways[0])}; it ended at {outcome.node}: {outcome.why}"
+            remedy = ASK_AGAIN if outcome.is_coming else LOOK_AT_WAY
         for wish in wishes:
             self.ways.choose(wish, tried)  # says what is short or silent, if anything is
             self.ways.say_short(wish, tried)
         told = "".join(f"; {words}" for wish in wishes for words in self.ways.suspects(wish))
         raise KeyShortage(
             f"keys could not be relayed to {', '.join(job.targets)}; the last try went along {why}{told}",
-            remedy="look at the nodes of the route and the lines between them",
+            remedy=remedy,
         )
 
     def _is_too_late(self, job: RelayJob, ways: Sequence[Routes], tried: Tried) -> bool:
@@ -253,7 +243,7 @@ class RelayOrigin:
         if lost is None:
             return batches[0].ids
         if lost.is_altered:
-            self._raise_alarm(job, lost)
+            alarm_altered(self._context, lost.node, lost.ways, cause=job.trace.last)
         for batch in batches:
             self._record_failed(job, lost, relay_id=batch.relay_id, burned_bits=batch.first_hop_bits)
             word = batch.words[0]
@@ -347,7 +337,7 @@ class RelayOrigin:
         began_s, ways = context.clock.monotonic_s(), tuple(way for batch in batches for way in batch.routes)
         patience_s = self._patience_s(job, ways)
         deadline, topic = Deadline.after(context.clock, patience_s), Topic(f"relay/{batches[0].relay_id}")
-        self._carried.update({batch.relay_id: _Carried(batch, topic) for batch in batches})
+        self._carried.update({batch.relay_id: Carried(batch, topic) for batch in batches})
         try:
             while not deadline.has_passed:
                 await self._send_undecided(batches, job)
@@ -360,15 +350,25 @@ class RelayOrigin:
                         break
                 else:
                     if (lost := self._first_failure(batches)) is None:
+                        self._verdicts.note_arrived(batches, cause=job.trace.last)
                         self.ways.note_heard(ways, after_s=context.clock.monotonic_s() - began_s)
                     return lost
             if not (late := self._undecided(batches)):
-                return self._first_failure(batches)
-            why = f"no verdict from {late[0].target} within {patience_s:g} s"
+                if (lost := self._first_failure(batches)) is None:
+                    self._verdicts.note_arrived(batches, cause=job.trace.last)
+                return lost
+            why = self._unheard(late[0], patience_s)
             return _Lost(late[0].routes, context.node, why, is_unheard=True)
         finally:
             for batch in batches:
                 del self._carried[batch.relay_id]
+
+    def _unheard(self, batch: Batch, patience_s: float) -> str:
+        """Return in words by which lines a verdict did not come."""
+        why, direct = f"no verdict from {batch.target} within {patience_s:g} s", (batch.target, self._context.node)
+        if all(len(way) == 2 for way in batch.routes):
+            return why
+        return f"{why}, neither on the line from {direct[0]} to {direct[1]} nor back along the way"
 
     def _patience_s(self, job: RelayJob, ways: Routes) -> float:
         """Return how long the verdict on a batch is awaited: where these ways are slow, as long as its caller waits."""
@@ -390,7 +390,8 @@ class RelayOrigin:
             verdict = self._carried[batch.relay_id].verdict
             if isinstance(verdict, RelayFailed):
                 way = batch.routes[verdict.share - 1]
-                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, is_full=verdict.is_full)
+                said = {"is_full": verdict.is_full, "is_coming": verdict.is_coming}
+                return _Lost((way,), verdict.node, verdict.why, verdict.short, verdict.silent, **said)
         return next((self._altered(batch) for batch in batches if self._differs(batch)), None)
 
     def _differs(self, batch: Batch) -> bool:
@@ -428,18 +429,6 @@ class RelayOrigin:
             key_bits=key_bits,
             authentication_bits=qkd_bits - batch.hops * key_bits,
             qkd_bits=qkd_bits,
-        )
-
-    def _raise_alarm(self, job: RelayJob, lost: _Lost) -> None:
-        """Say whom to look at when two ends have found that they hold different keys."""
-        ways = "; ".join(" - ".join(way) for way in lost.ways)
-        self._context.recorder.alarm(
-            "relay-altered",
-            f"a batch of keys came to {lost.node} otherwise than it was sent, along {ways}",
-            "look at the software and the memory of the relays named; the batch was destroyed at both ends",
-            about=ways,
-            cause=job.trace.last,
-            relays=sorted({node for way in lost.ways for node in way[1:-1]}),
         )
 
     def _record_failed(self, job: RelayJob, lost: _Lost, *, relay_id: str, burned_bits: int) -> None:

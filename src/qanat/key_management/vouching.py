@@ -159,6 +159,7 @@ class Vouching:
     async def tick(self) -> None:
         """Greet again who has not answered, or may remember more of this store by now."""
         await self._mark()
+        self._context.courier.look_who_sleeps(self._neighbours)
         for peer in sorted(self._wanted - self._remembered):
             if self._was_just_greeted(peer):
                 continue  # its answer may be on its way

@@ -419,8 +419,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class RelayDelivered:
-    """The last node holds the keys durably. ``check``: of what it holds (``end_check``), 32 hexadecimal digits; the
-    origin holds the same if its own is equal."""
+    """The last node holds the keys durably; ``check``: of what it holds (``end_check``), 32 hexadecimal digits."""
 
     relay_id: str
     check: str
@@ -429,7 +428,8 @@ class RelayDelivered:
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
     """A node could not hand the batch on. ``short``: its pool, if that is why; ``silent``: the next node, if it is
-    silent. ``share``: which share it was; 0 if nobody knows. ``is_full``: as many keys of the pair wait as may."""
+    silent. ``share``: which share it was; 0 if nobody knows. ``is_full``: as many keys of the pair wait as may.
+    ``is_coming``: the next node is just coming up, and may answer in a moment."""
 
     relay_id: str
     node: NodeId
@@ -438,6 +438,7 @@ class RelayFailed:
     silent: NodeId | None = None
     share: int = 1
     is_full: bool = False
+    is_coming: bool = False
 
 
 @dataclass(frozen=True, slots=True)

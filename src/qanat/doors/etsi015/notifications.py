@@ -43,6 +43,7 @@ OF_KIND: Mapping[EventKind, Notification] = {
     EventKind.SETTINGS_CHANGED: Notification.EVENT,
     EventKind.STOCK_EXPIRED: Notification.EVENT,
     EventKind.KEYS_VOIDED: Notification.EVENT,
+    EventKind.VERDICTS_CAME_ROUND: Notification.EVENT,
     EventKind.SWITCH_TURNED: Notification.EVENT,
     EventKind.CONTROLLER_RULES: Notification.EVENT,
     EventKind.CONTROLLER_STANDS_BY: Notification.EVENT,
