@@ -33,7 +33,8 @@ class HeldProxy:
         self._passes = threading.Event()
         self._passes.set()
         self._open: list[socket.socket] = [self._listening]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def hold(self) -> None:
         self._passes.clear()
@@ -43,6 +44,9 @@ class HeldProxy:
 
     def close(self) -> None:
         self.let_go()
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(10)
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -52,8 +56,13 @@ class HeldProxy:
         with contextlib.suppress(OSError):
             while True:
                 caller, _ = self._listening.accept()
-                called = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [caller, called]
+                self._open.append(caller)
+                try:
+                    called = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:  # nobody listens there yet, or any more
+                    caller.close()
+                    continue
+                self._open.append(called)
                 for ends in ((caller, called), (called, caller)):
                     threading.Thread(target=self._pass, args=ends, daemon=True).start()
 

@@ -149,7 +149,7 @@ class SilentLines:
         self._silent[pair] = frozenset(links)
         if links:
             named = ", ".join(links)
-            follows = f"So link {named} makes no key; keys of others go round it where a way stands."
+            follows = f"So link {named} makes no key."
         else:
             follows = "No link joins them."
         ended = [end for end in pair if self._ended.get(end)]
@@ -158,7 +158,8 @@ class SilentLines:
         self._recorder.alarm(
             "line-silent",
             f"{cause}no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller."
-            f" {follows} No new keys are made for applications of {one} with those of {other}",
+            f" {follows} Keys go over relays where a way stands, those of {one} and {other} with each other until one"
+            " of the two is started anew",
             renewal(*ended) if ended else remedy,
             about=_name(pair),
             nodes=[one, other],
