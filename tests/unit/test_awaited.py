@@ -66,6 +66,7 @@ def test_the_mark_goes_with_a_call_and_with_its_parts_and_not_with_what_is_begun
         await note("itself")
         await tasks.together(note("a part"), note("another"))
         tasks.start(note("background"), name="background")
+        tasks.start(note("a part by itself"), name="a part", is_part=True)
         await task_beside(note("beside"), name="beside")
         await note("itself, later")
 
@@ -77,5 +78,5 @@ def test_the_mark_goes_with_a_call_and_with_its_parts_and_not_with_what_is_begun
 
     run(scene())
     awaited = {name for name, mark in marks.items() if mark}
-    assert awaited == {"itself", "a part", "another", "itself, later"}
-    assert len(marks) == 7
+    assert awaited == {"itself", "a part", "another", "a part by itself", "itself, later"}
+    assert len(marks) == 8

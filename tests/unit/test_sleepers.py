@@ -8,6 +8,8 @@ from functools import partial
 
 import pytest
 
+from qanat.adapters.awaited import AWAITED
+from qanat.adapters.door_thread import DoorThread
 from qanat.adapters.doorbell import Doorbell
 from qanat.apps import sleepers as module
 from qanat.apps.sleepers import DOOR, Bells, Sleepers
@@ -28,14 +30,16 @@ async def until(condition: Callable[[], bool]) -> None:
 class House:
     """Sites whose servers echo a line, opened as a test says."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, *, name: str = "door", doors: DoorThread | None = None) -> None:
+        self._name = name
         self.opened: list[NodeId] = []
         self.may_close = True
         self.failed: list[tuple[NodeId, str]] = []
         self._opening = opening
         self._servers: dict[NodeId, asyncio.Server] = {}
         self.sites = Sleepers(self._open, on_failed=lambda node, fault: self.failed.append((node, str(fault))))
-        self.ports = {node: self.sites.lay_down(node, {"door": (HOST, 0)})["door"].port for node in (A, B)}
+        ports = {name: (HOST, 0)}
+        self.ports = {node: self.sites.lay_down(node, ports, doors=doors)[name].port for node in (A, B)}
 
     async def __aenter__(self) -> House:
         self.sites.watch()
@@ -57,7 +61,7 @@ class House:
 
     async def _open(self, node: NodeId, bells: Bells) -> None:
         await self._opening(node)
-        self._servers[node] = await asyncio.start_server(_echo, sock=bells["door"].listening())
+        self._servers[node] = await asyncio.start_server(_echo, sock=bells[self._name].listening())
         self.opened.append(node)
 
     async def ask(self, node: NodeId) -> bytes:
@@ -388,9 +392,7 @@ def test_no_site_goes_to_sleep_while_others_wait_for_being_opened() -> None:
     asyncio.run(scenario())
 
 
-def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered_after_that(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered_after_that() -> None:
     async def scenario() -> None:
         may_end = asyncio.Event()
 
@@ -407,10 +409,6 @@ def test_who_calls_a_site_at_which_something_is_done_while_it_sleeps_is_answered
             assert await doing
             assert await asking == b"hello\n"
             assert not await house.sites.while_asleep(A, at_once), "it does not sleep any more"
-            assert not await house.sites.while_asleep(B, at_once), (
-                "another one was opened just now, and more may follow"
-            )
-            monkeypatch.setattr(module, "QUIET_S", 0.0)
             assert await house.sites.while_asleep(B, at_once)
             assert house.opened == [A]
 
@@ -448,4 +446,44 @@ def test_what_fails_while_a_site_sleeps_keeps_nobody_from_waking_it() -> None:
             assert await house.ask(A) == b"hello\n"
             assert house.failed == []
 
+    asyncio.run(scenario())
+
+
+def test_a_call_that_the_thread_of_the_doors_hears_opens_a_site_as_one_that_is_awaited_each_time_that_it_sleeps() -> (
+    None
+):
+    async def scenario() -> None:
+        marks: list[bool] = []
+
+        async def note(_: NodeId) -> None:
+            marks.append(AWAITED.get())
+            if len(marks) == 1:
+                raise ConfigurationError("not yet", remedy="")
+
+        async with DoorThread() as doors, House(note, name=DOOR, doors=doors) as house:
+            assert await house.ask(A) == b""
+            assert house.failed
+            house.sites.watch()
+            assert await house.ask(A) == b"hello\n"
+            assert await house.sites.put_to_sleep(A, house.close)
+            assert await house.ask(A) == b"hello\n"
+            assert await house.ask(A) == b"hello\n"
+            assert marks == [True] * 3
+            assert house.sites.is_called_by_application(A)
+            assert house.sites.is_asleep(B)
+
+    asyncio.run(scenario())
+
+
+def test_while_an_application_waits_for_a_site_nothing_is_done_to_those_that_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        async with House(at_once, name=DOOR) as house:
+            assert await house.ask(A) == b"hello\n"
+            assert not await house.sites.while_asleep(B, at_once), "its first answer may be on its way"
+            monkeypatch.setattr(module, "ANSWER_S", 0.0)
+            assert await house.sites.while_asleep(B, at_once)
+
+    monkeypatch.setattr(module, "ANSWER_S", 60.0)
     asyncio.run(scenario())

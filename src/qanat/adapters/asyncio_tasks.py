@@ -43,9 +43,10 @@ class AsyncioTasks:
             return  # somebody else cancelled the body too: that cancellation goes on
         raise self._fault
 
-    def start(self, work: Coroutine[Any, Any, None], /, *, name: str) -> None:
-        """Run a coroutine beside the caller. One that raises brings the node down."""
-        task = task_beside(work, name=name)
+    def start(self, work: Coroutine[Any, Any, None], /, *, name: str, is_part: bool = False) -> None:
+        """Run a coroutine beside the caller. One that raises brings the node down. ``is_part``: whoever waits for the
+        caller waits for it too."""
+        task = asyncio.get_running_loop().create_task(work, name=name) if is_part else task_beside(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 

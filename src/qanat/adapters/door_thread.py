@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from qanat.adapters.awaited import awaited_context
+from qanat.adapters.awaited import AWAITED, awaited_context
 from qanat.adapters.http_server import AsgiApp, HttpDoor, IsToStop
 
 T = TypeVar("T")
@@ -25,9 +25,10 @@ class DoorThread:
     """A thread with a loop: ``async with DoorThread() as doors``. The loop that enters it answers what doors ask."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
+        """The doors'. Other threads use its ``call_soon_threadsafe`` alone."""
         self._answering: asyncio.AbstractEventLoop
-        self._thread = threading.Thread(target=self._loop.run_forever, name="doors", daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="doors", daemon=True)
 
     async def __aenter__(self) -> Self:
         self._answering = asyncio.get_running_loop()
@@ -37,38 +38,56 @@ class DoorThread:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         await self._answering.run_in_executor(None, self._thread.join)
-        self._loop.close()
+        self.loop.close()
 
-    def tell(self, act: Callable[..., object], *arguments: object) -> None:
-        """In the doors' loop: have something done in the loop that answers, soon."""
-        self._answering.call_soon_threadsafe(partial(act, *arguments))
+    def tell(self, act: Callable[..., object], *arguments: object, is_awaited: bool = False) -> None:
+        """In the doors' loop: have something done in the loop that answers, soon; at once where somebody outside waits
+        for it."""
+        context = awaited_context() if is_awaited else None
+        self._answering.call_soon_threadsafe(partial(act, *arguments), context=context)
 
     async def do(self, work: Coroutine[Any, Any, T]) -> T:
         """In the loop that answers: have something done in the doors' loop, and wait for it; raises what it raises."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await _across(work, here=self._answering, there=self.loop)
 
     async def answer(self, work: Coroutine[Any, Any, T]) -> T:
-        """In the doors' loop: have something done in the loop that answers, and wait for it; raises what it raises.
+        """In the doors' loop: have something done in the loop that answers, first of all, and wait for it; raises what
+        it raises."""
+        return await _across(work, here=self.loop, there=self._answering, is_awaited=True)
 
-        Where the wait is cut short, the work is too, unless it was done by then: no answer is lost that was made.
-        """
-        doors, outcome = self._loop, self._loop.create_future()
-        begun: list[asyncio.Task[T]] = []
 
-        def begin() -> None:
-            task = self._answering.create_task(work)
-            begun.append(task)
-            task.add_done_callback(lambda done: doors.call_soon_threadsafe(_hand_over, done, outcome))
+async def _across(
+    work: Coroutine[Any, Any, T],
+    *,
+    here: asyncio.AbstractEventLoop,
+    there: asyncio.AbstractEventLoop,
+    is_awaited: bool = False,
+) -> T:
+    """Have something done in another loop, and wait for it here.
 
-        self._answering.call_soon_threadsafe(begin, context=awaited_context())
-        try:
-            await asyncio.shield(outcome)
-        except asyncio.CancelledError:
-            self._answering.call_soon_threadsafe(lambda: begun[0].cancel())
-        done: T = await outcome
-        return done
+    Where the wait is cut short, the work is too, unless it was done by then: no answer is lost that was made.
+    """
+    outcome: asyncio.Future[T] = here.create_future()
+    begun: list[asyncio.Task[T]] = []
+    is_awaited_here = AWAITED.get()
+
+    def begin() -> None:
+        task = there.create_task(work)
+        begun.append(task)
+        task.add_done_callback(end)
+
+    def end(task: asyncio.Task[T]) -> None:
+        context = awaited_context() if is_awaited_here else None
+        here.call_soon_threadsafe(_hand_over, task, outcome, context=context)
+
+    there.call_soon_threadsafe(begin, context=awaited_context() if is_awaited or is_awaited_here else None)
+    try:
+        await asyncio.shield(outcome)
+    except asyncio.CancelledError:
+        there.call_soon_threadsafe(lambda: begun[0].cancel())
+    return await outcome
 
 
 class DoorInThread:

@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from qanat.adapters.door_thread import DoorThread
 from qanat.adapters.machine_faults import not_listening
 
 BACKLOG = 100
@@ -20,10 +21,12 @@ BACKLOG = 100
 class Doorbell:
     """Listens on a port, and says so when somebody calls. To be used in one event loop."""
 
-    def __init__(self, host: str, port: int, *, on_ring: Callable[[], None]) -> None:
+    def __init__(self, host: str, port: int, *, on_ring: Callable[[], None], doors: DoorThread | None = None) -> None:
         """Bind; raises ConfigurationError when the port cannot be had. ``on_ring`` is called at the
-        first call after each ``watch``."""
+        first call after each ``watch``. ``doors``: whose loop hears it at once, whatever there is to do in this one;
+        whoever calls waits outside."""
         self._on_ring = on_ring
+        self._doors = doors
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket = socket.socket()
         try:
@@ -38,8 +41,8 @@ class Doorbell:
 
     def watch(self) -> None:
         """Ring at the next call, or at once for one that waits already; once, until it is asked to watch again."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._ring)
+        self._loop = asyncio.get_running_loop() if self._doors is None else self._doors.loop
+        self._there(self._loop.add_reader, self._socket, self._ring)
 
     def listening(self) -> socket.socket:
         """Return a second handle on the socket, for the server: the first caller is the first that it accepts."""
@@ -58,13 +61,27 @@ class Doorbell:
     def close(self) -> None:
         """Ring no more, and give this handle back; a server with a handle of its own goes on. Idempotent."""
         self._silence()
-        self._socket.close()
+        if self._loop is None:
+            self._socket.close()
+        else:
+            self._there(self._socket.close)
 
     def _ring(self) -> None:
-        self._silence()
-        self._on_ring()
+        """Called in the loop that hears."""
+        assert self._loop is not None
+        self._loop.remove_reader(self._socket)
+        if self._doors is None:
+            self._on_ring()
+        else:
+            self._doors.tell(self._on_ring, is_awaited=True)
 
     def _silence(self) -> None:
         if self._loop is not None:
-            self._loop.remove_reader(self._socket)
-            self._loop = None
+            self._there(self._loop.remove_reader, self._socket)
+
+    def _there(self, act: Callable[..., object], *arguments: object) -> None:
+        """Do something in the loop that hears, in the order in which it is asked for."""
+        if self._doors is None:
+            act(*arguments)
+        else:
+            self._doors.loop.call_soon_threadsafe(act, *arguments)

@@ -252,7 +252,8 @@ class Service(Opened):
     def _lay_down_sites(self) -> None:
         """Bind all ports of the sites here; whoever calls from now on waits until the site is open."""
         for node in self.here:
-            bells = self._sites.lay_down(node, {"transports": (HOST, 0), DOOR: (HOST, self.door_port(node))})
+            ports = {"transports": (HOST, 0), DOOR: (HOST, self.door_port(node))}
+            bells = self._sites.lay_down(node, ports, doors=self._parts.door_thread)
             self.door_ports[node] = bells[DOOR].port
             self._parts.publish("transports", node, bells["transports"].port)
             self._parts.publish("doors", node, bells[DOOR].port)
@@ -290,7 +291,8 @@ class Service(Opened):
                 is_opening=self._sites.is_opening,
                 num_opened=self._sites.num_opened,
             )
-            tasks.start(manager.run(), name=f"key manager {node}")  # it makes itself ready while its door is opened
+            # it makes itself ready while its door is opened: whoever has called waits for both
+            tasks.start(_begin_and_run(manager, tasks), name=f"key manager {node} begins", is_part=True)
             self.doors[node] = await parts.open_door(node, manager, listening=listening[DOOR])
             self.stores[node], self.managers[node] = store, manager
             self._stacks_of_sites[node] = of_site.pop_all()
@@ -463,3 +465,9 @@ class Service(Opened):
         self._stack.push_async_callback(server.stop)
         self.place.addresses.publish("modules", node, (HOST, server.port))
         self._stack.callback(self.place.addresses.withdraw, "modules", node)
+
+
+async def _begin_and_run(manager: KeyManager, tasks: AsyncioTasks) -> None:
+    """Make a key manager ready, which somebody may wait for, and let it run beside all else."""
+    await manager.begin()
+    tasks.start(manager.run(), name=f"key manager {manager.node}")

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from qanat.adapters.awaited import awaited_context
+from qanat.adapters.door_thread import DoorThread
 from qanat.adapters.doorbell import Doorbell
 from qanat.ground.identifiers import NodeId
 
@@ -62,14 +63,15 @@ class Sleepers:
         self._telling: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def lay_down(self, node: NodeId, ports: Mapping[str, tuple[str, int]]) -> Bells:
+    def lay_down(self, node: NodeId, ports: Mapping[str, tuple[str, int]], *, doors: DoorThread | None = None) -> Bells:
         """Bind the sockets of a site, by name; it sleeps from now on. Raises ConfigurationError.
 
-        Sites that are called at their ``DOOR`` are opened before the others.
+        Sites that are called at their ``DOOR`` are opened before the others; ``doors`` hears those calls.
         """
         bells = self._bells[node] = {}
         for name, (host, port) in ports.items():
-            bells[name] = Doorbell(host, port, on_ring=partial(self._on_ring, node, name))
+            ring = partial(self._on_ring, node, name)
+            bells[name] = Doorbell(host, port, on_ring=ring, doors=doors if name == DOOR else None)
         return bells
 
     def is_awake(self, node: NodeId) -> bool:
@@ -121,9 +123,9 @@ class Sleepers:
         return is_long_ago and not self._at_work and not self._queue
 
     async def while_asleep(self, node: NodeId, act: Callable[[NodeId], Awaitable[None]]) -> bool:
-        """Do something to a site that sleeps, unless sites are being opened or were just now: they go first. A call
-        that comes meanwhile waits for it. Return whether it was done; raises what it raises."""
-        if self._closed or not self.is_quiet() or not self.is_asleep(node):
+        """Do something to a site that sleeps, unless sites are being opened or somebody waits for one: they go first. A
+        call that comes meanwhile waits for it. Return whether it was done; raises what it raises."""
+        if self._closed or self._at_work or self._queue or self.is_awaited() or not self.is_asleep(node):
             return False
         async with self._in_turn(node):
             if is_asleep := self.is_asleep(node):  # its own caller may have gone first

@@ -123,13 +123,19 @@ class KeyManager:
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = self._new_conversation(contacts)
 
-    async def run(self) -> None:
-        """Open an epoch, destroy what was in doubt, then serve peers and controller until the transport closes."""
+    async def begin(self) -> None:
+        """Open an epoch and destroy what was in doubt: from then on applications are answered."""
         context = self._context
         await self._open_epoch()
         context.recorder.record(EventKind.NODE_STARTED, epoch=context.courier.epoch)
         self._is_running = True
         context.tasks.notify(READY)
+
+    async def run(self) -> None:
+        """Begin, unless that was done, then serve peers and controller until the transport closes."""
+        context = self._context
+        if not self._is_running:
+            await self.begin()
         await self._conversation.aloud(self._vouching.tick, "greeting peers")
         for module in self._modules:
             context.tasks.start(self._conversation.follow(module), name=f"{self.node}: events of {module.module_id}")
