@@ -52,6 +52,9 @@ from qanat.key_management.wire import Announce, ForecastsTold, LinkReport
 __all__ = ["GivenKeys", "KeyManager"]
 
 READY = Topic("ready")
+LOOKS_OF_A_LINE = 2
+"""A line to the controller counts once it was there at so many looks in a row, a tick apart: one that is refused by the
+other end, for this node's certificate, is there for a moment at each try."""
 
 
 class KeyManager:
@@ -110,6 +113,7 @@ class KeyManager:
             settings=settings,
         )
         self._controller_heard_s = clock.monotonic_s() + context.settings.announce_s  # it may come up with this one
+        self._num_controller_looks = 0
         self._usage = Usage(clock)
         self._vouching = Vouching(context)
         self._ageing = Ageing(context)
@@ -314,13 +318,18 @@ class KeyManager:
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     def _watch_controller(self) -> None:
-        """Raise the alarm of a controller to which there is no line for longer than a moment, or than a start takes."""
-        context, now_s = self._context, self._context.clock.monotonic_s()
-        if context.courier.is_reachable(CONTROLLER):
-            self._controller_heard_s = max(now_s, self._controller_heard_s)
-            context.recorder.alarm_over("controller-silent")
+        """Raise the alarm of a controller to which there is no line for longer than a moment, or than a start takes.
+
+        It ends when the line has stood for some looks, and not while this node's own certificate has ended."""
+        context, now_s, why = self._context, self._context.clock.monotonic_s(), self.certificate_fault()
+        is_there = context.courier.is_reachable(CONTROLLER)
+        self._num_controller_looks = self._num_controller_looks + 1 if is_there else 0
+        if is_there:
+            if self._num_controller_looks >= LOOKS_OF_A_LINE and why is None:
+                self._controller_heard_s = max(now_s, self._controller_heard_s)
+                context.recorder.alarm_over("controller-silent")
         elif now_s - self._controller_heard_s >= context.settings.announce_s:
-            text, why = "there is no line to the controller: no key is ordered", self.certificate_fault()
+            text = "there is no line to the controller: no key is ordered"
             if why is None:
                 context.recorder.alarm("controller-silent", text)
             else:
