@@ -123,7 +123,13 @@ class KeyManager:
         self._demands = DemandDesk(context)
         self._relay = RelayOrigin(context, self._vouching, self._demands)
         self._hops = RelayHops(context, self._vouching)
-        self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
+        self._supplying = Supplying(
+            context,
+            relay=self._relay,
+            demands=self._demands,
+            vouching=self._vouching,
+            is_cut_off=self._is_cut_off,
+        )
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = self._new_conversation(contacts)
 
@@ -170,7 +176,8 @@ class KeyManager:
     ) -> GivenKeys:
         """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
-        Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
+        Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made, and not at all where this node's own
+        certificate has ended: then what lies ready is given. After a KeyShortage the making goes on,
         and the next call with the same wish and ``request_id``, or with none, continues the same chain of events.
         ``cause`` is the caller's last event (step 1). The keys fulfil what is
         ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
@@ -196,6 +203,8 @@ class KeyManager:
             priority=priority,
         )
         patience_s = settings.wait_s if patience_s is None else patience_s
+        if self._is_cut_off():
+            patience_s = 0.0  # no other site speaks with this one, so no waiting brings key
         with self._usage.call():
             await self._wait_until_ready()
             try:
@@ -240,6 +249,10 @@ class KeyManager:
         self._foretold = ForecastsTold(tuple(forecasts))
 
     # --- inside ---
+
+    def _is_cut_off(self) -> bool:
+        """Return whether no other site speaks with this one, since its own certificate has ended."""
+        return self.certificate_fault() is not None
 
     def _new_conversation(self, contacts: InContactOnly | None) -> Conversation:
         """Return who hands each word to the part of this key manager that it concerns."""
