@@ -124,11 +124,7 @@ class KeyManager:
         self._relay = RelayOrigin(context, self._vouching, self._demands)
         self._hops = RelayHops(context, self._vouching)
         self._supplying = Supplying(
-            context,
-            relay=self._relay,
-            demands=self._demands,
-            vouching=self._vouching,
-            is_cut_off=self._is_cut_off,
+            context, relay=self._relay, demands=self._demands, vouching=self._vouching, is_cut_off=self._is_cut_off
         )
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = self._new_conversation(contacts)
