@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 from pathlib import Path
 
+import httpx
 import pytest
 
 from interop.fleet import Fleet, free_port, run_qanat
@@ -57,14 +59,23 @@ def add_all(fleet: Fleet, folder: Path, pki: Path, config: str) -> None:
         fleet.add(site, "node", "--config", config, "--site", site, "--data", data, "--json")
 
 
+def strict_context(pki: Path) -> ssl.SSLContext:
+    """Return the context of a client of alice's that compares the host with the certificate, as curl does."""
+    context = ssl.create_default_context(cafile=pki / "ca.pem")
+    context.load_cert_chain(pki / "saes" / "alice.pem", pki / "saes" / "alice.key")
+    return context
+
+
 def test_three_sites_two_twins_and_a_controller_on_six_hosts(tmp_path: Path) -> None:
     pki, config = tmp_path / "pki", tmp_path / "deployment.yaml"
     config.write_text(deployment_text(), encoding="utf-8")
-    assert run_qanat("pki", "three-nodes", "--out", str(pki)).returncode == 0
+    assert run_qanat("pki", "--config", str(config), "--out", str(pki)).returncode == 0
     with Fleet(tmp_path) as fleet:
         add_all(fleet, tmp_path, pki, str(config))
         fleet.wait()
         assert fleet.records["suzhou"]["url"].startswith("https://127.0.0.2:")
+        status = f"{fleet.records['suzhou']['url']}/api/v1/keys/{fleet.sae('shanghai', 'bob')}/status"
+        assert httpx.get(status, verify=strict_context(pki)).status_code == 200
         assert fleet.records["kunshan"]["url"] is None
         with fleet.client("suzhou", "alice", patience_s=50) as alice, fleet.client("shanghai", "bob") as bob:
             keys = alice.get_keys(fleet.sae("shanghai", "bob"), count=8, size_bits=256)

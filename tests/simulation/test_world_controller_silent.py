@@ -62,6 +62,43 @@ def test_a_site_whose_own_certificate_has_ended_says_that_and_not_who_does_not_a
     world.close()
 
 
+def test_a_line_that_is_there_for_a_moment_at_each_try_does_not_end_the_alarm() -> None:
+    """So it is at a site whose certificate the controller refuses: the dial succeeds, and is cut off."""
+    world, line = new_world(block_bits=6_000), frozenset((A, CONTROLLER))
+    world.run(world.sleep(20.0))
+    world.cut.add(line)
+    world.run(world.sleep(10.0))
+    assert silences(world, cleared=False) == {A}
+    for _ in range(4):
+        world.cut.discard(line)
+        world.run(world.sleep(1.0))  # one look
+        world.cut.add(line)
+        world.run(world.sleep(4.0))
+    assert not silences(world, cleared=True)
+    world.cut.discard(line)
+    world.run(world.sleep(8.0))
+    assert silences(world, cleared=True) == {A}
+    world.close()
+
+
+def test_the_alarm_does_not_end_while_the_sites_own_certificate_has_ended() -> None:
+    world, line = new_world(block_bits=6_000), frozenset((A, CONTROLLER))
+    world.run(world.sleep(20.0))
+    manager = world._processes[A].manager
+    assert manager is not None
+    manager.certificate_fault = lambda: ConfigurationError("the certificate of a was revoked", remedy="renew it")
+    world.cut.add(line)
+    world.run(world.sleep(10.0))
+    world.cut.discard(line)
+    world.run(world.sleep(10.0))
+    assert silences(world, cleared=False) == {A}
+    assert not silences(world, cleared=True)
+    manager.certificate_fault = lambda: None
+    world.run(world.sleep(6.0))
+    assert silences(world, cleared=True) == {A}
+    world.close()
+
+
 def test_a_controller_that_is_down_is_an_alarm_at_every_site_and_a_refusal_names_it() -> None:
     world = new_world(block_bits=6_000)
     give(world)

@@ -278,7 +278,7 @@ def test_where_a_relay_of_each_way_is_lost_both_are_named_and_either_is_enough(w
         give(world, count=20)
     assert "'r', a node on the way, does not answer 'a'" in told.value.message
     assert "'s', a node on the way, does not answer 'a'" in told.value.message
-    assert "bring the key manager of 'r', or 's' up again" in told.value.remedy
+    assert "bring the key manager of 'r', or 's' up again, look at the line to it, or renew" in told.value.remedy
 
 
 def counted(world: World) -> tuple[int, int]:

@@ -282,6 +282,23 @@ def test_an_older_copy_that_reaches_nobody_gives_nothing_of_its_stock() -> None:
     assert harm(world) == []
 
 
+def test_a_peer_that_sleeps_or_is_being_opened_is_not_told_as_one_to_be_looked_after() -> None:
+    world = stocked_world(prepared=True)
+    world.crash(B, down_s=60.0)
+    world._opening[B] = []  # as it stands with sites after the whole network has started anew
+    world.crash(A, down_s=0.5)
+    world.run(world.sleep(3.0))
+    world.scheduler.call_after(
+        2.0, lambda: world._opening.clear()
+    )  # it is open, and much is to be done before it greets
+    with pytest.raises(KeyShortage, match="the key manager of 'b' is still being opened") as refused:
+        give(world, patience_s=5.0)
+    assert refused.value.remedy == "ask again in a moment, with the same request id where there is one"
+    world.run(world.sleep(20.0))
+    with pytest.raises(KeyShortage, match="the key manager of 'b' has not yet answered the greeting"):
+        give(world, patience_s=5.0)
+
+
 def test_a_peer_that_was_away_when_it_was_found_out_voids_its_half_later() -> None:
     world = stocked_world()
     copy = world.stores[R].disk.copied()

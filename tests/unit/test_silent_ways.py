@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from qanat.apps.networks import load_network
+from qanat.control.silence import silence_of
 from qanat.ground.errors import NodeSilent
 from qanat.ground.identifiers import NodeId
 from qanat.key_management.settings import KeyManagerSettings
@@ -87,6 +88,24 @@ def test_nodes_that_do_not_answer_are_named_where_all_tries_have_failed() -> Non
         "'east' does not answer 'north'",
         "'northwest' does not answer the controller",
     )
+
+
+def test_what_helps_is_said_of_a_node_that_may_be_healthy_behind_a_line_that_is_cut() -> None:
+    ways = ways_of_a_ring(LeapingClock())
+    for silent in (EAST, FAR[1]):
+        ways.close((), at=NORTH, silent=silent)
+    one, both = (chosen_or_refused(ways, Wish(SOUTH, count, 256)) for count in (1, 2))
+    assert isinstance(one, NodeSilent)
+    assert one.remedy == (
+        "bring the key manager of 'east', or 'northwest' up again, look at the line to it, or renew its certificate"
+        " where it was revoked or has ended; keys then go on by themselves"
+    )
+    assert isinstance(both, NodeSilent)
+    assert "of 'east' and 'northwest' up again, look at the lines to them, or renew their certific" in both.remedy
+
+
+def test_of_one_that_is_silent_to_the_controller_the_line_to_the_controller_is_named() -> None:
+    assert "look at the line between it and the controller, or renew its certificate" in silence_of("1", EAST).remedy
 
 
 @pytest.mark.parametrize("num_reads", range(12))

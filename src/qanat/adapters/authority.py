@@ -35,8 +35,12 @@ CLOCK_SKEW_S = 300.0
 """Certificates are valid from a little before they were made: a peer's clock may be behind."""
 SERIAL_BYTES = 19
 """RFC 5280, section 4.1.2.2: at most 20 octets, positive."""
+OWN_HOSTS = ("localhost", "127.0.0.1")
+"""What every node's certificate names, so that its door can be called from its own machine."""
 MAX_COMMON_NAME = 64
 """RFC 5280, appendix A.1 (ub-common-name). Who somebody is does not stand there."""
+MAX_LABEL = 63
+"""RFC 1035, section 2.3.4: the longest part of a host's name between two dots."""
 _OWN_FILES = "name the folder that `qanat pki` made, with the authority's own key in it"
 
 
@@ -97,13 +101,14 @@ class Authority:
         (folder / "ca.pem").write_bytes(self.certificate.public_bytes(Encoding.PEM))
         write_private(folder / "authority" / "ca.key", _key_pem(self._key))
 
-    def issue(self, urn: str, *, is_node: bool) -> tuple[bytes, bytes]:
-        """Return certificate and key (PEM) of a party; nodes may serve on this machine, applications only ask."""
+    def issue(self, urn: str, *, is_node: bool, hosts: Iterable[str] = ()) -> tuple[bytes, bytes]:
+        """Return certificate and key (PEM) of a party; nodes may serve on this machine, and at ``hosts`` (addresses or
+        names), applications only ask. Raises ConfigurationError for a host that no certificate can name."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(urn)]
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if is_node:
-            names += [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names += [_host_name(host) for host in dict.fromkeys((*OWN_HOSTS, *hosts))]
             uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
         certificate = (
             _builder(
@@ -154,6 +159,45 @@ def _not_before(clock: Clock) -> datetime.datetime:
 
 def _authority_name(network_name: str) -> str:
     return f"{network_name} authority"
+
+
+def hosts_of(certificate: Path) -> tuple[str, ...]:
+    """Return the hosts (addresses and names) that a certificate file names. Raises ConfigurationError."""
+    try:
+        names = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return ()
+    except (OSError, ValueError) as fault:
+        raise ConfigurationError(f"{certificate} is no certificate: {fault}", remedy="name a PEM file") from None
+    addresses = names.value.get_values_for_type(x509.IPAddress)
+    return (*names.value.get_values_for_type(x509.DNSName), *map(str, addresses))
+
+
+def names_host(certificate: Path, host: str) -> bool:
+    """Return whether a certificate file names a host, as a client compares it. Raises ConfigurationError."""
+    return _spelled(host) in map(_spelled, hosts_of(certificate))
+
+
+def _spelled(host: str) -> str:
+    """Return a host in the one spelling in which it is compared."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower()
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    if not host.isascii() or not all(0 < len(label) <= MAX_LABEL for label in host.split(".")) or set(host) & set(" *"):
+        raise ConfigurationError(
+            f"{host!r} is no name that a certificate can have", remedy="name an address, or a name of ASCII letters"
+        )
+    return x509.DNSName(host)
 
 
 def _common_name(text: str) -> x509.Name:

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,7 @@ from qanat.ground.identifiers import CONTROLLER, STANDBY, LinkId, NodeId, twin_i
 from qanat.ground.network import Link, Network
 from qanat.ground.ports import Clock, Entropy
 
+NO_HOSTS: Mapping[NodeId, str] = {}
 WRITERS = 8
 """Files that are written at a time: a disk brings many to safety as fast as one."""
 
@@ -107,6 +109,7 @@ def create_pki(
     sessions_per_day: Mapping[LinkId, float],
     reserve_days: float = 10.0,
     for_twins: bool = False,
+    hosts: Mapping[NodeId, str] = NO_HOSTS,
 ) -> MadeParts:
     """Make the PKI of a network in ``folder``, or what one that is there lacks; return what was made.
 
@@ -114,6 +117,8 @@ def create_pki(
     ``reserve_days`` of its ``sessions_per_day`` distillation sessions. Private keys come from the cryptography
     library's own generator, link keys and serial numbers from ``entropy``. ``for_twins``: with a certificate for the
     twin of each link that has one, and for a second controller, which then can run in processes of their own.
+    ``hosts``: where the doors of sites are called from elsewhere; new certificates name them, as clients want it that
+    compare the host with the certificate.
 
     Raises ConfigurationError when something else is in ``folder``, or when a certificate is missing and the
     authority's key is not there; MachineFault when the machine does not let it be written.
@@ -124,16 +129,10 @@ def create_pki(
         )
     keys = _InitialKeys(entropy, clock, sessions_per_day, reserve_days)
     twins = [link.link_id for link in network.links if for_twins and link.modules is None]
+    add = partial(_add_missing, network=network, keys=keys, twins=twins, for_standby=for_twins, hosts=hosts)
     with machine_faults_named(folder):
         if _holds_pki(folder):
-            return _add_missing(
-                folder,
-                network,
-                lambda: Authority.load(folder, network, entropy, clock),
-                keys,
-                twins,
-                for_standby=for_twins,
-            )
+            return add(folder, authority=lambda: Authority.load(folder, network, entropy, clock))
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f"{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
@@ -142,7 +141,7 @@ def create_pki(
             making.mkdir(mode=0o700)
             authority = Authority.create(network.name, entropy, clock)
             authority.write(making)
-            made = _add_missing(making, network, lambda: authority, keys, twins, for_standby=for_twins)
+            made = add(making, authority=lambda: authority)
             making.rename(folder)
             return made
 
@@ -162,12 +161,13 @@ def _holds_pki(folder: Path) -> bool:
 
 def _add_missing(
     folder: Path,
+    *,
     network: Network,
     authority: Callable[[], Authority],
     keys: _InitialKeys,
     twins: Sequence[LinkId],
-    *,
     for_standby: bool,
+    hosts: Mapping[NodeId, str],
 ) -> MadeParts:
     """Write what the PKI in ``folder`` lacks. ``authority`` is asked for only when there is something to issue."""
     for name in ("authority", "nodes", "saes", "twins", "links"):
@@ -177,15 +177,23 @@ def _add_missing(
     applications = [app.name for app in network.applications if not _has_party(folder / "saes" / app.name)]
     twins = [link_id for link_id in twins if not _has_party(folder / "twins" / link_id)]
     parties = [
-        *((folder / "nodes" / node, network.kme(node), True) for node in nodes),
-        *((folder / "saes" / name, network.sae(name), False) for name in applications),
-        *((folder / "twins" / link, twin_id(network=network.name, link_id=link), True) for link in twins),
+        *((folder / "nodes" / node, network.kme(node), True, _of(hosts, node)) for node in nodes),
+        *((folder / "saes" / name, network.sae(name), False, ()) for name in applications),
+        *((folder / "twins" / link, twin_id(network=network.name, link_id=link), True, ()) for link in twins),
     ]
     if parties:
         issuer = authority()
         with ThreadPoolExecutor(WRITERS) as writers:
-            list(writers.map(lambda party: _write_party(party[0], *issuer.issue(party[1], is_node=party[2])), parties))
+
+            def write(path: Path, urn: str, is_node: bool, hosts: tuple[str, ...]) -> None:
+                _write_party(path, *issuer.issue(urn, is_node=is_node, hosts=hosts))
+
+            list(writers.map(lambda party: write(*party), parties))
     return MadeParts(tuple(nodes), tuple(applications), keys.add_missing(folder, network.links), tuple(twins))
+
+
+def _of(hosts: Mapping[NodeId, str], node: NodeId) -> tuple[str, ...]:
+    return (hosts[node],) if node in hosts else ()
 
 
 def _has_party(path: Path) -> bool:

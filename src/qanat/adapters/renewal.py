@@ -12,12 +12,13 @@ from pathlib import Path
 
 from cryptography import x509
 
-from qanat.adapters.authority import Authority
+from qanat.adapters.authority import Authority, hosts_of
 from qanat.adapters.machine_faults import machine_faults_named
 from qanat.adapters.private_files import destroy_private, write_private
 from qanat.adapters.revocation import NOTHING_REVOKED, crl_path, read_revocations
 from qanat.adapters.tls import own_identity
 from qanat.ground.errors import ConfigurationError
+from qanat.ground.identifiers import NodeId
 from qanat.ground.ports import Clock, Entropy
 
 KINDS = ("nodes", "saes", "twins")
@@ -37,8 +38,13 @@ def revoke(pki: Path, names: Sequence[str], *, clock: Clock, entropy: Entropy) -
     return {name: [f"{serial:x}" for serial in found] for name, found in serials.items()}
 
 
-def renew(pki: Path, names: Sequence[str], *, clock: Clock, entropy: Entropy) -> Sequence[Path]:
+def renew(
+    pki: Path, names: Sequence[str], *, clock: Clock, entropy: Entropy, hosts: Mapping[NodeId, str] | None = None
+) -> Sequence[Path]:
     """Make a new certificate and key for each of ``names`` in the place of the old; return the certificates' paths.
+
+    A new certificate names the hosts that the old one names; with ``hosts``, where the doors of sites are called from
+    elsewhere, that of a site names the one of these in their place.
 
     Raises ConfigurationError as ``revoke`` does.
     """
@@ -46,18 +52,25 @@ def renew(pki: Path, names: Sequence[str], *, clock: Clock, entropy: Entropy) ->
         paths = [_certificate_of(pki, name) for name in names]
         authority = Authority.load(pki, None, entropy, clock)
         for path in paths:
-            _renew(pki, path, authority)
+            _renew(pki, path, authority, _hosts_for(path, hosts))
     return paths
 
 
-def _renew(pki: Path, path: Path, authority: Authority) -> None:
+def _hosts_for(path: Path, hosts: Mapping[NodeId, str] | None) -> Sequence[str]:
+    node = NodeId(path.name.removesuffix(".pem"))
+    if hosts is None or path.parent.name != "nodes":
+        return hosts_of(path)
+    return [hosts[node]] if node in hosts else []
+
+
+def _renew(pki: Path, path: Path, authority: Authority, hosts: Sequence[str]) -> None:
     urn = own_identity(path)
     if urn is None:
         raise ConfigurationError(f"{path} proves no identity", remedy="remove it, and make it anew with `qanat pki`")
     former = pki / _FORMER / path.parent.name
     former.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(former / f"{path.stem}.{_serial(path):x}.pem", path.read_bytes())
-    certificate, key = authority.issue(urn, is_node=path.parent.name != "saes")
+    certificate, key = authority.issue(urn, is_node=path.parent.name != "saes", hosts=hosts)
     # names may hold dots, so the suffix is cut off and put on by hand
     key_path = path.with_name(path.name.removesuffix(".pem") + ".key")
     partial = key_path.with_name(f"{key_path.name}.part")

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from qanat.adapters.addresses import Address, AddressBook, ListenerKind
 from qanat.apps.networks import load_network, text_of
 from qanat.ground.errors import ConfigurationError, NetworkFileError
-from qanat.ground.identifiers import STANDBY
+from qanat.ground.identifiers import STANDBY, NodeId
 from qanat.ground.network import Network, read_described
 from qanat.ground.network.names import nearest
 from qanat.ground.network.part import Part, fault_of_field
@@ -115,6 +115,12 @@ class Deployment:
     def has_standby(self) -> bool:
         """Whether there is a second controller."""
         return ("transports", STANDBY) in self.fixed
+
+    @property
+    def door_hosts(self) -> Mapping[NodeId, str]:
+        """The host at which the door of each site is called, of those that are called from other machines."""
+        doors = {NodeId(name): place.host for (kind, name), place in self.fixed.items() if kind == "doors"}
+        return {node: host for node, host in doors.items() if host != HOST}
 
     def twin_command(self, link: str) -> str:
         """Return the command, as it is typed beside this process, that runs the twin of a link."""

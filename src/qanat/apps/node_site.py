@@ -65,7 +65,7 @@ class NodeSite(Opened):
         if self.door is None:
             return None
         host, _ = self._places.find("doors", self.node) or ("", 0)
-        return f"https://{host}:{self.door.port}"
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.door.port}"
 
     @property
     def module_ids(self) -> list[ModuleId]:

@@ -88,7 +88,8 @@ def silence_of(demand_id: str, node: NodeId) -> GenerationFailed:
     return GenerationFailed(
         demand_id,
         f"{node!r}, a node on the way, does not answer the controller",
-        f"bring the key manager of {node!r} up again; the line then goes on by itself",
+        f"bring the key manager of {node!r} up again, look at the line between it and the controller, or renew its"
+        " certificate where it was revoked or has ended; keys then go on by themselves",
         silent=node,
     )
 

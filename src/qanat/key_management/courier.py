@@ -85,6 +85,12 @@ class Courier:
         """Return whether a peer that has not answered yet may be just coming up, so that it is worth waiting for."""
         return self.is_opening(peer) or self._was_just_opened(peer) or self._transport.is_coming(peer)
 
+    def is_still_opening(self, peer: NodeId) -> bool:
+        """Return whether a peer that has not answered is just coming up, as far as can be known: one with which a line
+        has stood for longer does not answer for another reason."""
+        is_dialled = self._transport.is_coming(peer) and not self.is_reachable(peer)  # a line that stands counts there
+        return self.is_opening(peer) or self._was_just_opened(peer) or is_dialled
+
     def _was_just_opened(self, peer: NodeId) -> bool:
         if self._clock is None:
             return False

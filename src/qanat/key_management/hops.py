@@ -80,7 +80,10 @@ class _Silent(KeyManagementError):
     """The next node of a route does not answer."""
 
     def __init__(self, node: NodeId) -> None:
-        super().__init__(f"{node!r}, the next node on the way, does not answer", remedy="bring it up again")
+        super().__init__(
+            f"{node!r}, the next node on the way, does not answer",
+            remedy="bring it up again, or look at the line to it",
+        )
         self.node = node
 
 

@@ -52,6 +52,9 @@ from qanat.key_management.wire import Announce, ForecastsTold, LinkReport
 __all__ = ["GivenKeys", "KeyManager"]
 
 READY = Topic("ready")
+LOOKS_OF_A_LINE = 2
+"""A line to the controller counts once it was there at so many looks in a row, a tick apart: one that is refused by the
+other end, for this node's certificate, is there for a moment at each try."""
 
 
 class KeyManager:
@@ -110,6 +113,7 @@ class KeyManager:
             settings=settings,
         )
         self._controller_heard_s = clock.monotonic_s() + context.settings.announce_s  # it may come up with this one
+        self._num_controller_looks = 0
         self._usage = Usage(clock)
         self._vouching = Vouching(context)
         self._ageing = Ageing(context)
@@ -119,7 +123,9 @@ class KeyManager:
         self._demands = DemandDesk(context)
         self._relay = RelayOrigin(context, self._vouching, self._demands)
         self._hops = RelayHops(context, self._vouching)
-        self._supplying = Supplying(context, relay=self._relay, demands=self._demands, vouching=self._vouching)
+        self._supplying = Supplying(
+            context, relay=self._relay, demands=self._demands, vouching=self._vouching, is_cut_off=self._is_cut_off
+        )
         self._preparing = Preparing(context, supplying=self._supplying, relay=self._relay, demands=self._demands)
         self._conversation = self._new_conversation(contacts)
 
@@ -172,7 +178,8 @@ class KeyManager:
     ) -> GivenKeys:
         """Give ``master`` fresh keys that ``slave``, and each of ``more_slaves``, can fetch by their ids.
 
-        Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made. After a KeyShortage the making goes on,
+        Waits ``patience_s`` (default: ``settings.wait_s``) for key to be made, and not at all where this node's own
+        certificate has ended: then what lies ready is given. After a KeyShortage the making goes on,
         and the next call with the same wish and ``request_id``, or with none, continues the same chain of events.
         ``cause`` is the caller's last event (step 1). The keys fulfil what is
         ``require``d, and what is ``prefer``red where that can be; over several routes they are made for this call
@@ -198,6 +205,8 @@ class KeyManager:
             priority=priority,
         )
         patience_s = settings.wait_s if patience_s is None else patience_s
+        if self._is_cut_off():
+            patience_s = 0.0  # no other site speaks with this one, so no waiting brings key
         with self._usage.call():
             await self._wait_until_ready()
             try:
@@ -242,6 +251,10 @@ class KeyManager:
         self._foretold = ForecastsTold(tuple(forecasts))
 
     # --- inside ---
+
+    def _is_cut_off(self) -> bool:
+        """Return whether no other site speaks with this one, since its own certificate has ended."""
+        return self.certificate_fault() is not None
 
     def _new_conversation(self, contacts: InContactOnly | None) -> Conversation:
         """Return who hands each word to the part of this key manager that it concerns."""
@@ -320,13 +333,18 @@ class KeyManager:
             await clock.sleep_until(clock.monotonic_s() + settings.tick_s)
 
     def _watch_controller(self) -> None:
-        """Raise the alarm of a controller to which there is no line for longer than a moment, or than a start takes."""
-        context, now_s = self._context, self._context.clock.monotonic_s()
-        if context.courier.is_reachable(CONTROLLER):
-            self._controller_heard_s = max(now_s, self._controller_heard_s)
-            context.recorder.alarm_over("controller-silent")
+        """Raise the alarm of a controller to which there is no line for longer than a moment, or than a start takes.
+
+        It ends when the line has stood for some looks, and not while this node's own certificate has ended."""
+        context, now_s, why = self._context, self._context.clock.monotonic_s(), self.certificate_fault()
+        is_there = context.courier.is_reachable(CONTROLLER)
+        self._num_controller_looks = self._num_controller_looks + 1 if is_there else 0
+        if is_there:
+            if self._num_controller_looks >= LOOKS_OF_A_LINE and why is None:
+                self._controller_heard_s = max(now_s, self._controller_heard_s)
+                context.recorder.alarm_over("controller-silent")
         elif now_s - self._controller_heard_s >= context.settings.announce_s:
-            text, why = "there is no line to the controller: no key is ordered", self.certificate_fault()
+            text = "there is no line to the controller: no key is ordered"
             if why is None:
                 context.recorder.alarm("controller-silent", text)
             else:

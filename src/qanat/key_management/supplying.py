@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qanat.ground.clock import Deadline
@@ -60,10 +60,19 @@ class GivenKeys:
 
 
 class Supplying:
-    """What applications are given at one node."""
+    """What applications are given at one node. ``is_cut_off``: whether no other node speaks with it any more."""
 
-    def __init__(self, context: Context, *, relay: RelayOrigin, demands: DemandDesk, vouching: Vouching) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        relay: RelayOrigin,
+        demands: DemandDesk,
+        vouching: Vouching,
+        is_cut_off: Callable[[], bool],
+    ) -> None:
         self._context = context
+        self._is_cut_off = is_cut_off
         self._vouching = vouching
         self._admission = Admission(context)
         self._quotas = Quotas(context)
@@ -89,7 +98,8 @@ class Supplying:
         Counted are the keys that wait end to end, and those that link key could carry on the best of the ways that are
         not known to be dead: this node's stock towards the next node, or what a later hop has said to hold since it was
         short. What other hops hold is not known here, so fewer may come at once. Nothing counts for two whose sites
-        would not have it given: that is no fault of a question about the stock.
+        would not have it given: that is no fault of a question about the stock. Link key carries nothing from a site
+        that is cut off.
         """
         context, settings = self._context, self._context.settings
         target = self._admission.node_of_slave(pair)
@@ -364,6 +374,7 @@ class Supplying:
         if is_recorded and require.measure is not None and (first := told[ask.far[0]]).is_best:
             with contextlib.suppress(KeyShortage):
                 return await self._making.take(ask, wish, require, way=first.ways[0])
+        self._refuse_cut_off(ask)
         if self._demands.goes_first(ask.target, priority=ask.priority):
             raise PoolShort((), routes=tuple(told[node].ways[0] for node in ask.far[:1]))
         return await self._making.make(ask, wish, require, told)
@@ -371,19 +382,29 @@ class Supplying:
     async def _take_or_make_such(self, ask: Ask, wish: KeyWish, require: Requirements) -> Sequence[SecretKey]:
         """Return keys from stock; what is missing there is made first, and given together with what is there."""
         if require.disjoint_routes > 1 and ask.far:  # what never leaves this node meets every requirement of its way
+            self._refuse_cut_off(ask)
             return await self._making.make(ask, wish, require)
         try:
             return await self._making.take(ask, wish, require)
         except KeyShortage:
+            self._refuse_cut_off(ask)
             in_stock = await self._making.num_in_stock(ask, wish, require)
         if ask.far and self._demands.goes_first(ask.target, priority=ask.priority):
             raise PoolShort(())  # what is there is for those who wait; the controller says when it is this one's turn
         return await self._making.make(ask, wish, require, from_stock=min(in_stock, wish.count - 1))
 
+    def _refuse_cut_off(self, ask: Ask) -> None:
+        """Raise NodeSilent where keys would have to be made with other sites, and none speaks with this one: to find
+        that by their silence takes seconds, and blames them."""
+        if ask.far and self._is_cut_off():
+            raise NodeSilent("too few keys lie ready", remedy="ask again when other sites speak with this one")
+
     def _payable(self, target: NodeId, levels: Mapping[PoolId, PoolLevel]) -> int:
         context, settings = self._context, self._context.settings
         if target == context.node:
             return settings.max_keys_per_request
+        if self._is_cut_off():
+            return 0
         most_bits = 0
         for way in self._relay.ways.not_dead(target):
             level = levels.get(PoolId(context.links.towards(way[1]), context.node))

@@ -117,7 +117,15 @@ class Vouching:
 
     async def require(self, partner: NodeId, deadline: Deadline) -> None:
         """Raise KeyShortage when keys with ``partner`` were in stock at the start and it does not vouch in time."""
+        courier = self._context.courier
         if partner in self._partners and not await self.wait(partner, deadline):
+            retry_after_s = self._context.settings.wait_s
+            if partner != self._context.node and courier.is_still_opening(partner):
+                raise KeyShortage(
+                    f"the key manager of {partner!r} is still being opened",
+                    remedy="ask again in a moment, with the same request id where there is one",
+                    retry_after_s=retry_after_s,
+                )
             whom = (
                 "no neighbour has yet"
                 if partner == self._context.node
@@ -126,7 +134,7 @@ class Vouching:
             raise KeyShortage(
                 f"{whom} answered the greeting of this key manager, which has started anew",
                 remedy="look whether it runs and can be reached; keys are given as soon as it answers",
-                retry_after_s=self._context.settings.wait_s,
+                retry_after_s=retry_after_s,
             )
 
     # --- this node's own epoch ---

@@ -291,12 +291,11 @@ class Ways:
         words = list(dict.fromkeys(word for silences in closed for word in silences))
         told = "; ".join(f"{silent!r}, a node on the way, does not answer {at!r}" for at, silent in words)
         fewest = _fewest([frozenset(silent for _, silent in silences) for silences in closed], missing)
-        names = ", or ".join(" and ".join(map(repr, sorted(nodes))) for nodes in fewest)
         now_s = self._context.clock.monotonic_s()
         until_s = min(self._closed_until_s.get(word, now_s) for word in words)
         return NodeSilent(
             f"no key can be carried to {wish.target!r}: {told}",
-            remedy=f"bring the key manager of {names} up again; the line then goes on by itself",
+            remedy=_remedy_for(fewest),
             retry_after_s=max(1.0, until_s - now_s),
         )
 
@@ -329,6 +328,19 @@ def _fewest(silent: Sequence[frozenset[NodeId]], count: int) -> list[frozenset[N
     sets = {frozenset[NodeId]().union(*some) for some in combinations(silent, count)}
     least = min(map(len, sets))
     return sorted((nodes for nodes in sets if len(nodes) == least), key=sorted)[:NAMED_NODES]
+
+
+def _remedy_for(fewest: Sequence[frozenset[NodeId]]) -> str:
+    """Return what helps where any of these sets of nodes would have to answer. Whether such a node is down, or healthy
+    and behind a line that is cut, or refused for its certificate, cannot be known from here."""
+    names = ", or ".join(" and ".join(map(repr, sorted(nodes))) for nodes in fewest)
+    line, certificate = "the line to it", "its certificate where it was revoked or has ended"
+    if any(len(nodes) > 1 for nodes in fewest):
+        line, certificate = "the lines to them", "their certificates where they were revoked or have ended"
+    return (
+        f"bring the key manager of {names} up again, look at {line}, or renew {certificate};"
+        " keys then go on by themselves"
+    )
 
 
 def _too_few(node: NodeId, wish: Wish, disjoint: Routes, cut: Iterable[NodeId]) -> RequirementUnmet:

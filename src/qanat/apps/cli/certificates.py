@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qanat.adapters.renewal import renew, revoke
 from qanat.adapters.system import SystemClock, SystemEntropy
+from qanat.apps.deployment import load_deployment
 
 CARRY = "Carry {crl} to every site beside its ca.pem; running doors take it up within seconds."
 
@@ -26,9 +27,11 @@ def run_revoke(names: Sequence[str], *, pki: Path, as_json: bool) -> int:
     return 0
 
 
-def run_renew(names: Sequence[str], *, pki: Path, as_json: bool) -> int:
-    """Make new certificates for ``names``. Returns 0. Raises ConfigurationError."""
-    paths = renew(pki, names, clock=SystemClock(), entropy=SystemEntropy())
+def run_renew(names: Sequence[str], *, pki: Path, config: Path | None = None, as_json: bool) -> int:
+    """Make new certificates for ``names``; they name the hosts that the old ones name, or with ``config`` those of
+    this deployment file. Returns 0. Raises ConfigurationError."""
+    hosts = None if config is None else load_deployment(config).door_hosts
+    paths = renew(pki, names, clock=SystemClock(), entropy=SystemEntropy(), hosts=hosts)
     if as_json:
         print(json.dumps({"certificates": [str(path) for path in paths]}))
         return 0

@@ -19,6 +19,15 @@ PkiOption = Annotated[Path, typer.Option("--out", parser=named_path, help="The f
 NamesArgument = Annotated[
     list[str], typer.Argument(help="Names of nodes or applications; nodes/NAME or saes/NAME where both exist.")
 ]
+HostsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        parser=named_path,
+        metavar="FILE",
+        help="A deployment file: certificates of sites name the hosts of their doors.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -99,12 +108,13 @@ def add_certificate_commands(pki: typer.Typer, end_with: EndWith) -> None:
         end_with(command)
 
     @pki.command()
-    def renew(names: NamesArgument, out: PkiOption, json: JsonOption = False) -> None:
-        """Make a new certificate and key for somebody, in the place of the old ones."""
+    def renew(names: NamesArgument, out: PkiOption, config: HostsOption = None, json: JsonOption = False) -> None:
+        """Make a new certificate and key for somebody, in the place of the old ones. It names the hosts of the old
+        one, or with --config that of the deployment file."""
 
         def command() -> int:
             from qanat.apps.cli.certificates import run_renew
 
-            return run_renew(names, pki=out, as_json=json)
+            return run_renew(names, pki=out, config=config, as_json=json)
 
         end_with(command)

@@ -21,7 +21,7 @@ from qanat.apps.cli.collect_commands import add_collect_command
 from qanat.apps.cli.distil_commands import add_distil_commands
 from qanat.apps.cli.entropy_options import EntropyOption, MinEntropyOption, entropy_source
 from qanat.apps.cli.faults import tell_fault
-from qanat.apps.cli.guard_commands import MakesByDefault, add_audit_commands, add_certificate_commands
+from qanat.apps.cli.guard_commands import HostsOption, MakesByDefault, add_audit_commands, add_certificate_commands
 from qanat.apps.cli.hook_commands import add_hook_commands
 from qanat.apps.cli.light_commands import add_light_commands
 from qanat.apps.cli.link_commands import add_link_commands
@@ -251,7 +251,10 @@ def up(
 
 @pki_app.command("make")
 def pki(
-    network: NetworkArgument,
+    *,
+    network: Annotated[
+        str | None, typer.Argument(help="A network file, or the name of a packaged network; or --config.")
+    ] = None,
     out: Annotated[
         Path, typer.Option(parser=named_path, help="Folder to write to; one that has a PKI gets what is missing.")
     ],
@@ -260,6 +263,7 @@ def pki(
         list[str] | None,
         typer.Option(metavar="LINK", help="A link that gets an initial key anew, its stores being lost; repeatable."),
     ] = None,
+    config: HostsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make certificates of all nodes and applications, and the initial authentication key of every link (the word
@@ -268,7 +272,7 @@ def pki(
     def command() -> int:
         from qanat.apps.cli.pki import run_pki
 
-        return run_pki(network, out=out, reserve_days=reserve_days, new_keys=new_key or [], as_json=json)
+        return run_pki(network, config=config, out=out, reserve_days=reserve_days, new_keys=new_key or [], as_json=json)
 
     _end_with(command)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from qanat.adapters.authority import names_host
 from qanat.adapters.tls import TlsFiles
 from qanat.ground.clock import format_utc
 from qanat.ground.events import STEP_TEXTS, Event, EventKind
@@ -85,9 +88,15 @@ def words_of(event: Event) -> str:
     return f"{why} ({remedy})" if remedy else why
 
 
-def show_curl(view: RunView, one: str, other: str, *, files: TlsFiles, url: str) -> None:
-    """Print the command that gets a key which the applications ``one`` and ``other`` share."""
-    words = ("--cacert", files.ca, "--cert", files.certificate, "--key", files.key, url)
+def show_curl(view: RunView, one: str, other: str, *, files: TlsFiles, url: str, door: Path | None = None) -> None:
+    """Print the command that gets a key which the applications ``one`` and ``other`` share. ``door``: the door's own
+    certificate. Where that does not name the host of ``url``, the door is called by a name that it has."""
+    words: list[str | Path] = ["--cacert", files.ca, "--cert", files.certificate, "--key", files.key]
+    where = urlsplit(url)
+    if door is not None and where.hostname is not None and not names_host(door, where.hostname):
+        words += ["--connect-to", f"localhost:{where.port}:{where.netloc}"]
+        url = urlunsplit(where._replace(netloc=f"localhost:{where.port}"))
+    words.append(url)
     view.say(f"A key that {one} shares with {other} (503 while it is being made: ask again):")
     view.say("  curl " + " ".join(escape(shlex.quote(str(word))) for word in words))
 

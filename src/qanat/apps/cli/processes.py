@@ -208,7 +208,8 @@ def _show_curl(view: RunView, site: NodeSite) -> None:
         other = next((app for app in applications if app.site != site.node), None)
         if one.site == site.node and other is not None and site.door_url and _has_files(site, one.name):
             url = f"{site.door_url}/api/v1/keys/{network.sae(other.name)}/enc_keys"
-            show_curl(view, one.name, other.name, files=site.place.sae_files(one.name), url=url)
+            files, door = site.place.sae_files(one.name), site.place.node_files(site.node).certificate
+            show_curl(view, one.name, other.name, files=files, url=url, door=door)
             return
 
 
