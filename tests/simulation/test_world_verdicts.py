@@ -101,6 +101,30 @@ def test_the_log_says_once_whose_verdicts_come_round_until_one_is_heard_directly
     close(world)
 
 
+def test_what_came_round_before_the_direct_line_was_back_is_told_once_though_its_own_verdict_was_lost() -> None:
+    world, lines = held()
+    lines.let_go()
+    is_lost = [True]
+
+    def lose(sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+        return None if is_lost[0] and (sender, receiver) == (B, A) and message.kind in VERDICTS else message
+
+    lines.change = lose
+    give(world, ANY)
+    world.run(world.sleep(5.0))
+    assert len(rounds(world)) == 1
+    is_lost[0] = False
+    for _ in range(3):
+        give(world, ANY)
+        world.run(world.sleep(3.0))
+    assert len(rounds(world)) == 1
+    is_lost[0] = True
+    give(world, ANY)
+    world.run(world.sleep(5.0))
+    assert len(rounds(world)) == 2, "another stretch of time"
+    close(world)
+
+
 def test_where_the_direct_line_works_no_verdict_goes_the_way_back() -> None:
     world, lines = held(LINE, A, S)
     give(world, ANY)

@@ -8,6 +8,7 @@ that were confirmed by one that had come round (decision 0017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,8 @@ class Verdicts:
         self._confirmed: dict[str, _Confirmed] = {}
         self._round: set[NodeId] = set()
         """Last nodes whose verdicts come by the way back alone, of which the log has heard."""
+        self._heard_s: dict[NodeId, float] = {}
+        """When the last direct verdict came from whom: what was confirmed before says nothing of the line since."""
 
     async def hear(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear how a batch fared. A verdict that nobody waits for came too late, and that batch was destroyed, unless
@@ -67,7 +70,7 @@ class Verdicts:
             return
         batch, is_direct = carried.batch, sender == carried.batch.target
         if is_direct:
-            self._round.discard(sender)
+            self._note_direct(sender)
         is_news = carried.verdict is None or (is_direct and not carried.is_direct)
         if is_news and sender in _may_say(batch, verdict):
             carried.verdict, carried.is_direct = verdict, is_direct
@@ -88,7 +91,8 @@ class Verdicts:
             target = one.batch.target
             if now_s >= one.since_s + CONFIRMED_KEPT_S:
                 del self._confirmed[relay_id]
-            if now_s >= one.since_s + context.settings.relay_timeout_s and target not in self._round:
+            is_late = now_s >= one.since_s + context.settings.relay_timeout_s
+            if is_late and target not in self._round and one.since_s > self._heard_s.get(target, -math.inf):
                 self._round.add(target)
                 context.recorder.record(
                     EventKind.VERDICTS_CAME_ROUND,
@@ -101,13 +105,17 @@ class Verdicts:
 
     # --- inside ---
 
+    def _note_direct(self, sender: NodeId) -> None:
+        self._round.discard(sender)
+        self._heard_s[sender] = self._context.clock.monotonic_s()
+
     async def _hear_late(self, sender: NodeId, verdict: RelayDelivered | RelayFailed) -> None:
         """Hear the last node itself on a batch that was confirmed by a verdict that came round."""
         confirmed = self._confirmed.get(verdict.relay_id)
         if confirmed is None or sender != confirmed.batch.target:
             return
         del self._confirmed[verdict.relay_id]
-        self._round.discard(sender)
+        self._note_direct(sender)
         if isinstance(verdict, RelayFailed):
             await self._withdraw_failed(confirmed, verdict)
         elif verdict.check != confirmed.batch.check:
