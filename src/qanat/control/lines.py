@@ -158,8 +158,7 @@ class SilentLines:
         self._recorder.alarm(
             "line-silent",
             f"{cause}no line stands between {one} and {other}, as {self._by_whom(pair)}; both answer the controller."
-            f" {follows} Keys go over relays where a way stands, those of {one} and {other} with each other until one"
-            " of the two is started anew",
+            f" {follows} Keys go over relays where a way stands, those of {one} and {other} with each other too",
             renewal(*ended) if ended else remedy,
             about=_name(pair),
             nodes=[one, other],
