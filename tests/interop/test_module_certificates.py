@@ -82,6 +82,14 @@ def _site(node: NodeId, files: TlsFiles, port: int, tasks: AsyncioTasks) -> Remo
     )
 
 
+def authority_elsewhere(line: Line, folder: Path) -> Path:
+    """Return the authority's certificate in a folder of the sites alone, to which its lists do not come."""
+    elsewhere = folder / "sites" / "authority-ca.pem"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(line.authority.path.read_bytes())
+    return elsewhere
+
+
 async def first_alarm(site: RemoteSite) -> Alarm:
     """Return what the only module of a site tells first."""
     async with asyncio.timeout(20):
@@ -93,9 +101,7 @@ async def first_alarm(site: RemoteSite) -> Alarm:
 def test_a_site_to_which_no_list_came_names_its_certificate_by_what_the_modules_say(tmp_path: Path) -> None:
     async def scene() -> None:
         line = Line(tmp_path)
-        elsewhere = tmp_path / "sites" / "authority-ca.pem"
-        elsewhere.parent.mkdir()
-        elsewhere.write_bytes(line.authority.path.read_bytes())
+        elsewhere = authority_elsewhere(line, tmp_path)
         async with line.up(sites_know=elsewhere):
             line.authority.revoke(line.files[HERE])
             away = await first_alarm(line.sites[HERE])
@@ -129,9 +135,7 @@ def test_a_site_hangs_up_on_modules_whose_certificate_is_revoked(tmp_path: Path)
 
     async def scene() -> None:
         line = Line(tmp_path)
-        elsewhere = tmp_path / "sites" / "authority-ca.pem"
-        elsewhere.parent.mkdir()
-        elsewhere.write_bytes(line.authority.path.read_bytes())
+        elsewhere = authority_elsewhere(line, tmp_path)
         async with line.up(sites_know=elsewhere):
             line.authority.revoke(line.files["twin"])
             (tmp_path / "twin" / "crl.pem").rename(elsewhere.with_name("crl.pem"))

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from qanat.adapters.asyncio_tasks import AsyncioTasks
-from qanat.adapters.awaited import AWAITED, MOST_IN_A_ROW, AwaitedFirstLoop, awaited_context, task_beside
+from qanat.adapters.awaited import AWAITED, AwaitedFirstLoop, awaited_context, task_beside
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -53,7 +53,6 @@ def test_others_go_on_however_much_is_awaited() -> None:
 
     run(asyncio.wait_for(scene(), 60))
     assert turns_of_others == 10
-    assert MOST_IN_A_ROW > 1
 
 
 def test_the_mark_goes_with_a_call_and_with_its_parts_and_not_with_what_is_begun_beside_it() -> None:

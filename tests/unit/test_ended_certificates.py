@@ -36,11 +36,14 @@ def test_a_certificate_that_is_revoked_is_told_with_the_command_and_over_once_th
     authority, told = Authority(tmp_path), Told()
     files = authority.issue("east", [NAME])
     watch = CertificateWatch(files, clock=FakeClock(), recorder=cast(Any, told))
+    watch.look()
     assert watch.fault() is None
     authority.revoke(authority.issue("west", ["urn:qanat:net:kme:west"]))
+    watch.look()
     assert watch.fault() is None
     assert not told.alarms
     authority.revoke(files)
+    watch.look()
     fault = watch.fault()
     assert fault is not None
     assert fault.message == "the certificate of east was revoked"
@@ -48,6 +51,7 @@ def test_a_certificate_that_is_revoked_is_told_with_the_command_and_over_once_th
     assert text.startswith(fault.message)
     assert "`qanat pki renew east`" in remedy
     authority.issue("east", [NAME])
+    watch.look()
     assert watch.fault() is None
     assert not told.lasts
 

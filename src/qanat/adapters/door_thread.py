@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -73,20 +73,27 @@ async def _across(
     begun: list[asyncio.Task[T]] = []
     is_awaited_here = AWAITED.get()
 
+    def there_soon(act: Callable[[], None]) -> None:
+        context = awaited_context() if is_awaited or is_awaited_here else None  # one for all: they keep their order
+        there.call_soon_threadsafe(act, context=context)
+
     def begin() -> None:
         task = there.create_task(work)
         begun.append(task)
         task.add_done_callback(end)
 
+    def cut_short() -> None:
+        begun[0].cancel()
+
     def end(task: asyncio.Task[T]) -> None:
         context = awaited_context() if is_awaited_here else None
         here.call_soon_threadsafe(_hand_over, task, outcome, context=context)
 
-    there.call_soon_threadsafe(begin, context=awaited_context() if is_awaited or is_awaited_here else None)
+    there_soon(begin)
     try:
         await asyncio.shield(outcome)
     except asyncio.CancelledError:
-        there.call_soon_threadsafe(lambda: begun[0].cancel())
+        there_soon(cut_short)
     return await outcome
 
 
@@ -123,12 +130,8 @@ class DoorInThread:
         await self._thread.do(self._door.stop())
 
     async def stop_if_unused(self, is_to_stop: IsToStop) -> bool:
-        """As ``HttpDoor.stop_if_unused``."""
-
-        async def asked() -> bool:
-            return await self._thread.answer(_awaited(is_to_stop()))
-
-        return await self._thread.do(self._door.stop_if_unused(asked))
+        """As ``HttpDoor.stop_if_unused``; ``is_to_stop`` is asked in the loop that answers."""
+        return await self._thread.do(self._door.stop_if_unused(lambda: self._thread.answer(is_to_stop())))
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request of the doors' loop in the other, whole, then send the answer."""
@@ -154,7 +157,7 @@ class DoorInThread:
 
 
 def _hand_over(done: asyncio.Task[T], outcome: asyncio.Future[T]) -> None:
-    """Give the doors' loop what was done in the other."""
+    """Give one loop what was done in the other."""
     if outcome.cancelled():
         return
     if done.cancelled():
@@ -163,7 +166,3 @@ def _hand_over(done: asyncio.Task[T], outcome: asyncio.Future[T]) -> None:
         outcome.set_exception(fault)
     else:
         outcome.set_result(done.result())
-
-
-async def _awaited(value: Awaitable[bool]) -> bool:
-    return await value

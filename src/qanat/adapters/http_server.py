@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -57,7 +57,7 @@ HEAD_TOO_LONG = (
 STOPPING = "this key manager is being stopped (ask again when it is up; other keys will be given)"
 
 AsgiApp = Callable[..., Any]
-IsToStop = Callable[[], Awaitable[bool]]
+IsToStop = Callable[[], Coroutine[Any, Any, bool]]
 
 
 def _nothing() -> None:

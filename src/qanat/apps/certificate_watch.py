@@ -20,20 +20,25 @@ class CertificateWatch:
         self._tls = LivingTls(files)
         self._clock = clock
         self._recorder = recorder
+        self._fault = self._tls.own_fault()
 
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            self.fault()
+            self.look()
             await self._clock.sleep_until(self._clock.monotonic_s() + LOOK_PERIOD_S)
 
     def fault(self) -> ConfigurationError | None:
-        """Look; return why the certificate does not count any more, and what helps, None when it does."""
+        """Return why the certificate did not count any more at the last look, and what helps; None when it did. Cheap:
+        it is asked at each request."""
+        return self._fault
+
+    def look(self) -> None:
+        """Look at the files and the list of revoked certificates, and tell the alarm or its end."""
         self._tls.look()
-        fault = self._tls.own_fault()
-        if fault is None:
+        self._fault = self._tls.own_fault()
+        if self._fault is None:
             self._recorder.alarm_over("certificate-ended")
         else:
-            text = f"{fault.message}: no other process of the network speaks with this one"
-            self._recorder.alarm("certificate-ended", text, fault.remedy)
-        return fault
+            text = f"{self._fault.message}: no other process of the network speaks with this one"
+            self._recorder.alarm("certificate-ended", text, self._fault.remedy)
